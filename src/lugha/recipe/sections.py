@@ -1,0 +1,274 @@
+"""The sections of a recipe: one small typed class for each component, together everything that a run depends on.
+
+Every key has a type, a unit in its name or its description, and a default; an unknown key is an error. What follows from
+other values (steps, tokens, warm-up) is not a key but computed and shown before the run.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Section(BaseModel):
+    """A part of a recipe: unknown keys are refused, values cannot be changed after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class RunSection(Section):
+    """Where a run lives."""
+
+    root: Path = Field(Path("runs"), description="folder that holds corpora, tokens and run folders")
+
+
+class Source(Section):
+    """One source of documents or of aligned pairs, with its licence."""
+
+    name: str = Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]*$", description="stands in every row's `source` column")
+    path: Path = Field(
+        description="file, or folder whose files are read in order of their names; relative to corpus.root"
+    )
+    kind: Literal["documents", "pairs"] = "documents"
+    format: Literal["auto", "txt", "jsonl", "tsv", "csv", "parquet", "moses"] = Field(
+        "auto", description="auto: by file ending, also under .gz and .zst"
+    )
+    target_path: Path | None = Field(None, description="moses: the file aligned line by line with `path`")
+    lang: str | None = Field(None, description="language of documents; any code that the registry knows")
+    source_lang: str | None = Field(None, description="language of the first side of pairs")
+    target_lang: str | None = Field(None, description="language of the second side of pairs")
+    text: str = Field("text", description="column or JSON key that holds a document's text")
+    source_text: str = Field("source_text", description="column or JSON key of the first side")
+    target_text: str = Field("target_text", description="column or JSON key of the second side")
+    score: str | None = Field(None, description="column or JSON key of the mined score of a pair")
+    group: str | None = Field(
+        None, description="column or JSON key of the document group that a split never cuts; default: the file"
+    )
+    group_lines: int | None = Field(
+        None, ge=1, description="where a file has no group column: this many consecutive lines are one group"
+    )
+    segment: Literal["none", "sentence"] = Field(
+        "none", description="sentence: long documents become one row a sentence"
+    )
+    empty_marks: list[str] = Field(
+        [], description='texts that stand for "nothing here", such as <range> in verse files'
+    )
+    split: Literal["auto", "train", "validation", "test"] = Field("auto", description="auto: divided by corpus.split")
+    licence: str = Field("unknown", description="SPDX name or the words of the source")
+
+    @model_validator(mode="after")
+    def _languages_are_named(self) -> Self:
+        if self.kind == "documents" and self.lang is None:
+            raise ValueError(f'source "{self.name}" holds documents and needs `lang`')
+        if self.kind == "pairs" and (self.source_lang is None or self.target_lang is None):
+            raise ValueError(f'source "{self.name}" holds pairs and needs `source_lang` and `target_lang`')
+        if self.format == "moses" and (self.target_path is None or self.kind != "pairs"):
+            raise ValueError(f'source "{self.name}" is moses: it needs `kind: pairs` and `target_path`')
+        return self
+
+
+class CleanSection(Section):
+    """Repair and normalise text; the rules of each language come from the registry."""
+
+    redact: list[Literal["url", "email"]] = Field([], description="replace these by <url>, <email>")
+
+
+class DedupSection(Section):
+    """Exact and near-duplicate removal: MinHash LSH candidates, every one checked by exact Jaccard similarity."""
+
+    threshold: Fraction = Field(0.8, description="Jaccard similarity of character n-grams from which two rows are one")
+    ngram: int = Field(5, ge=1, description="characters in a shingle")
+    num_hashes: int = Field(120, ge=1, description="permutations of the signature")
+    num_bands: int = Field(20, ge=1, description="LSH bands; must divide num_hashes")
+
+    @model_validator(mode="after")
+    def _bands_divide_hashes(self) -> Self:
+        if self.num_hashes % self.num_bands:
+            raise ValueError(f"num_bands {self.num_bands} must divide num_hashes {self.num_hashes}")
+        return self
+
+
+class FilterSection(Section):
+    """Bounds on a row; outside them it is dropped, with the first rule that applies as the reason."""
+
+    min_words: int = Field(3, ge=0, description="on each side")
+    max_words: int = Field(200, ge=1, description="on each side")
+    max_length_ratio: float = Field(3.0, ge=1.0, description="longer / shorter side of a pair, in characters")
+    min_letters: Fraction = Field(0.6, description="letters and combining marks / characters that are not blank")
+    max_repetition: Fraction = Field(0.5, description="share of words that belong to the commonest word")
+    language_id: bool = Field(
+        True, description="drop a row of 4 words or more when both identifiers name another language"
+    )
+    min_score: float | None = Field(None, description="mined pairs: lower bound of the score")
+    max_score: float | None = Field(None, description="mined pairs: upper bound of the score")
+
+
+class SplitSection(Section):
+    """Train, validation, test: by document group and near-duplicate cluster, never by row alone."""
+
+    validation: Fraction = Field(0.01, description="share of the rows of sources with split: auto")
+    test: Fraction = Field(0.01, description="share of the rows of sources with split: auto")
+    max_rows: int = Field(20_000, ge=1, description="upper bound for validation and for test, in rows")
+    cluster_threshold: Fraction = Field(
+        0.8, description="rows at least this similar, on either side, stay in one split"
+    )
+
+
+class CorpusSection(Section):
+    """From raw files to Parquet with provenance."""
+
+    root: Path = Field(Path("."), description="what relative source paths are relative to")
+    sources: list[Source] = []
+    clean: CleanSection = CleanSection()
+    dedup: DedupSection = DedupSection()
+    filter: FilterSection = FilterSection()
+    split: SplitSection = SplitSection()
+    demo_pairs: int = Field(
+        0, ge=0, description="pairs that the built-in demo corpus writes for each language; 0: none"
+    )
+    rows_per_shard: int = Field(1_000_000, ge=1)
+
+    @model_validator(mode="after")
+    def _source_names_differ(self) -> Self:
+        names = [s.name for s in self.sources]
+        twice = sorted({n for n in names if names.count(n) > 1})
+        if twice:
+            raise ValueError(f"two sources are named {twice[0]}")
+        return self
+
+
+class TokenizerSection(Section):
+    """The BPE tokenizer, trained on the training split, or one that exists already."""
+
+    path: Path | None = Field(None, description="an existing tokenizer.json; default: train one")
+    vocab_size: int = Field(16_384, ge=300, description="with all special tokens and the 256 bytes")
+    style: Literal["bytes", "metaspace"] = Field(
+        "bytes",
+        description="bytes: byte-level BPE with the qwen35 split; metaspace: SentencePiece-style with byte fallback",
+    )
+    min_frequency: int = Field(2, ge=1, description="a merge must occur this often")
+    max_train_bytes: int = Field(200_000_000, ge=1, description="text that the trainer sees at most")
+
+
+class TokensSection(Section):
+    """Examples as token ids in memory-mapped shards."""
+
+    max_length: int = Field(256, ge=8, description="tokens in a packed row, or on one side of a pair")
+    directions: Literal["both", "forward", "backward"] = Field("both", description="of a pair: source->target and back")
+    tokens_per_shard: int = Field(100_000_000, ge=1000)
+
+
+class ModelSection(Section):
+    """Architecture: a class of transformers built from these values."""
+
+    kind: Literal["llama", "m2m100"] = Field(
+        "llama", description="llama: decoder; m2m100: encoder-decoder (NLLB's class)"
+    )
+    vocab_size: int = Field(16_384, ge=300, description="rows of the embedding; at least the tokenizer's size")
+    d_model: int = Field(768, ge=8)
+    layers: int = Field(12, ge=1, description="of the decoder; an encoder-decoder has as many in the encoder")
+    heads: int = Field(12, ge=1)
+    kv_heads: int | None = Field(None, ge=1, description="grouped-query attention (llama); default: heads")
+    d_ff: int = Field(2048, ge=8)
+    max_positions: int = Field(2048, ge=8)
+    rope_theta: float = Field(10_000.0, description="keep 10,000: transformers 4 reads no other value")
+    norm_eps: float = Field(1e-6, gt=0)
+    dropout: Fraction = 0.0
+    tied: bool = Field(True, description="input and output embeddings are one matrix")
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        if self.d_model % self.heads:
+            raise ValueError(f"heads {self.heads} must divide d_model {self.d_model}")
+        if self.kv_heads is not None and self.heads % self.kv_heads:
+            raise ValueError(f"kv_heads {self.kv_heads} must divide heads {self.heads}")
+        if self.kind == "m2m100" and self.kv_heads not in (None, self.heads):
+            raise ValueError("m2m100 has no grouped-query attention: leave kv_heads out")
+        return self
+
+
+class TrainSection(Section):
+    """The training loop. A step is one optimiser update, a micro-batch one forward and backward."""
+
+    road: Literal["pretrain", "seq2seq"] = "pretrain"
+    steps: int = Field(1000, ge=1)
+    micro_batch: int = Field(8, ge=1, description="packed rows in a micro-batch (pretrain)")
+    micro_batch_tokens: int = Field(2048, ge=16, description="padded tokens of both sides in a micro-batch (seq2seq)")
+    accumulation: int = Field(1, ge=1, description="micro-batches in a step")
+    lr: float = Field(1e-3, gt=0, description="peak learning rate")
+    min_lr: float = Field(1e-4, ge=0, description="learning rate at the last step")
+    warmup_steps: int = Field(10, ge=0)
+    schedule: Literal["cosine", "linear", "wsd"] = "cosine"
+    decay_share: Fraction = Field(0.2, description="wsd: share of the steps in which the rate falls, at the end")
+    weight_decay: float = Field(0.1, ge=0, description="on matrices only")
+    betas: tuple[float, float] = (0.9, 0.95)
+    eps: float = Field(1e-8, gt=0)
+    clip: float = Field(1.0, gt=0, description="global gradient norm")
+    label_smoothing: Fraction = 0.0
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="compute type; weights stay fp32. auto: bf16 where the device has it in hardware"
+    )
+    gradient_checkpointing: bool = False
+    compile: bool = False
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int | None = Field(None, ge=1, description="CPU threads; default: OMP_NUM_THREADS or all cores")
+    log_every: int = Field(10, ge=1, description="steps")
+    eval_every: int = Field(500, ge=1, description="steps")
+    eval_batches: int = Field(50, ge=1, description="micro-batches of the validation split in each evaluation")
+    save_every: int = Field(1000, ge=1, description="steps")
+    keep: int | None = Field(None, ge=2, description="newest checkpoints kept; default: all")
+    max_minutes: float | None = Field(None, gt=0, description="stop by itself after this wall time, with a checkpoint")
+
+
+class EvaluateSection(Section):
+    """How the model is measured after training."""
+
+    metrics: list[Literal["perplexity", "translation", "generation", "compression"]] = ["perplexity"]
+    max_rows: int = Field(2000, ge=1, description="rows of the test split for each direction")
+    beam: int = Field(4, ge=1, description="beam size; greedy is reported beside it")
+    max_new_tokens: int = Field(128, ge=1)
+    batch: int = Field(32, ge=1, description="rows decoded together")
+    bootstrap: int = Field(1000, ge=0, description="resamples for the 95 % interval; 0: none")
+    prompts: list[str] = Field([], description="beginnings that the model continues (pretrain)")
+    samples: int = Field(5, ge=0, description="sample generations or translations in the report")
+
+
+class ExportSection(Section):
+    """What is made of the final checkpoint."""
+
+    formats: list[Literal["hf"]] = ["hf"]
+
+
+class Recipe(Section):
+    """Everything about a run, in one YAML file."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    description: str = ""
+    seed: int = 42
+    run: RunSection = RunSection()
+    corpus: CorpusSection = CorpusSection()
+    tokenizer: TokenizerSection = TokenizerSection()
+    tokens: TokensSection = TokensSection()
+    model: ModelSection = ModelSection()
+    train: TrainSection = TrainSection()
+    evaluate: EvaluateSection = EvaluateSection()
+    export: ExportSection = ExportSection()
+
+    @model_validator(mode="after")
+    def _sections_agree(self) -> Self:
+        if self.tokenizer.path is None and self.tokenizer.vocab_size > self.model.vocab_size:
+            raise ValueError(
+                f"tokenizer.vocab_size {self.tokenizer.vocab_size} is larger than model.vocab_size "
+                f"{self.model.vocab_size}: ids would be out of range. Set both to the same number"
+            )
+        if (self.train.road == "seq2seq") != (self.model.kind == "m2m100"):
+            raise ValueError(f"train.road {self.train.road} does not go with model.kind {self.model.kind}")
+        if self.tokens.max_length > self.model.max_positions:
+            raise ValueError(
+                f"tokens.max_length {self.tokens.max_length} exceeds model.max_positions {self.model.max_positions}"
+            )
+        return self
