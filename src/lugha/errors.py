@@ -1,8 +1,8 @@
 """What a user of lugha reads when something is wrong: one line, and the exit code that goes with it.
 
 Every error that is the user's to mend is a `LughaError` whose message says what is wrong, where (file, row, key), the
-nearest right value, and what to do. The command line prints the message alone and leaves with `exit_code`; a caller of the
-library catches the class. Anything else that escapes is a fault of ours (exit code 1, with its traceback).
+nearest right value, and what to do. The command line prints the message alone and leaves with `exit_code`; a caller of
+the library catches the class. Anything else that escapes is a fault of ours (exit code 1, with its traceback).
 """
 
 from __future__ import annotations

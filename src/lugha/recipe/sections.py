@@ -1,7 +1,7 @@
 """The sections of a recipe: one small typed class for each component, together everything that a run depends on.
 
-Every key has a type, a unit in its name or its description, and a default; an unknown key is an error. What follows from
-other values (steps, tokens, warm-up) is not a key but computed and shown before the run.
+Every key has a type, a unit in its name or its description, and a default; an unknown key is an error. What follows
+from other values (steps, tokens, warm-up) is not a key but computed and shown before the run.
 """
 
 from __future__ import annotations
@@ -30,9 +30,7 @@ class Source(Section):
     """One source of documents or of aligned pairs, with its licence."""
 
     name: str = Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]*$", description="stands in every row's `source` column")
-    path: Path = Field(
-        description="file, or folder whose files are read in order of their names; relative to corpus.root"
-    )
+    path: Path = Field(description="file, or folder read in order of its files' names; relative to corpus.root")
     kind: Literal["documents", "pairs"] = "documents"
     format: Literal["auto", "txt", "jsonl", "tsv", "csv", "parquet", "moses"] = Field(
         "auto", description="auto: by file ending, also under .gz and .zst"
@@ -51,12 +49,8 @@ class Source(Section):
     group_lines: int | None = Field(
         None, ge=1, description="where a file has no group column: this many consecutive lines are one group"
     )
-    segment: Literal["none", "sentence"] = Field(
-        "none", description="sentence: long documents become one row a sentence"
-    )
-    empty_marks: list[str] = Field(
-        [], description='texts that stand for "nothing here", such as <range> in verse files'
-    )
+    segment: Literal["none", "sentence"] = Field("none", description="sentence: a document becomes one row a sentence")
+    empty_marks: list[str] = Field([], description='texts that mean "nothing here", such as <range> in verse files')
     split: Literal["auto", "train", "validation", "test"] = Field("auto", description="auto: divided by corpus.split")
     licence: str = Field("unknown", description="SPDX name or the words of the source")
 
@@ -101,7 +95,7 @@ class FilterSection(Section):
     min_letters: Fraction = Field(0.6, description="letters and combining marks / characters that are not blank")
     max_repetition: Fraction = Field(0.5, description="share of words that belong to the commonest word")
     language_id: bool = Field(
-        True, description="drop a row of 4 words or more when both identifiers name another language"
+        True, description="drop a row of 4 words or more that both identifiers call another language"
     )
     min_score: float | None = Field(None, description="mined pairs: lower bound of the score")
     max_score: float | None = Field(None, description="mined pairs: upper bound of the score")
@@ -113,23 +107,19 @@ class SplitSection(Section):
     validation: Fraction = Field(0.01, description="share of the rows of sources with split: auto")
     test: Fraction = Field(0.01, description="share of the rows of sources with split: auto")
     max_rows: int = Field(20_000, ge=1, description="upper bound for validation and for test, in rows")
-    cluster_threshold: Fraction = Field(
-        0.8, description="rows at least this similar, on either side, stay in one split"
-    )
+    cluster_threshold: Fraction = Field(0.8, description="rows this similar, on either side, stay in one split")
 
 
 class CorpusSection(Section):
     """From raw files to Parquet with provenance."""
 
-    root: Path = Field(Path("."), description="what relative source paths are relative to")
+    root: Path = Field(Path(), description="what relative source paths are relative to")
     sources: list[Source] = []
     clean: CleanSection = CleanSection()
     dedup: DedupSection = DedupSection()
     filter: FilterSection = FilterSection()
     split: SplitSection = SplitSection()
-    demo_pairs: int = Field(
-        0, ge=0, description="pairs that the built-in demo corpus writes for each language; 0: none"
-    )
+    demo_pairs: int = Field(0, ge=0, description="pairs that the demo corpus writes for each language; 0: none")
     rows_per_shard: int = Field(1_000_000, ge=1)
 
     @model_validator(mode="after")
@@ -148,7 +138,7 @@ class TokenizerSection(Section):
     vocab_size: int = Field(16_384, ge=300, description="with all special tokens and the 256 bytes")
     style: Literal["bytes", "metaspace"] = Field(
         "bytes",
-        description="bytes: byte-level BPE with the qwen35 split; metaspace: SentencePiece-style with byte fallback",
+        description="bytes: byte-level BPE, qwen35 split; metaspace: SentencePiece-style, byte fallback",
     )
     min_frequency: int = Field(2, ge=1, description="a merge must occur this often")
     max_train_bytes: int = Field(200_000_000, ge=1, description="text that the trainer sees at most")
@@ -166,7 +156,7 @@ class ModelSection(Section):
     """Architecture: a class of transformers built from these values."""
 
     kind: Literal["llama", "m2m100"] = Field(
-        "llama", description="llama: decoder; m2m100: encoder-decoder (NLLB's class)"
+        "llama", description="llama: decoder; m2m100: encoder-decoder, NLLB's class"
     )
     vocab_size: int = Field(16_384, ge=300, description="rows of the embedding; at least the tokenizer's size")
     d_model: int = Field(768, ge=8)

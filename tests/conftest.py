@@ -1,0 +1,18 @@
+"""What several tests share: the real corpora beside the checkout, where they are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def corpora() -> Path:
+    """The folder of real Igbo, Swahili and Yoruba text; the test is skipped where it is absent."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "corpora"
+    folder = Path(os.environ.get("LUGHA_CORPORA", beside))
+    if not folder.is_dir():
+        pytest.skip("the real corpora are not beside this checkout (set LUGHA_CORPORA to their folder)")
+    return folder
