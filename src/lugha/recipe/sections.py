@@ -94,9 +94,7 @@ class FilterSection(Section):
     max_length_ratio: float = Field(3.0, ge=1.0, description="longer / shorter side of a pair, in characters")
     min_letters: Fraction = Field(0.6, description="letters and combining marks / characters that are not blank")
     max_repetition: Fraction = Field(0.5, description="share of words that belong to the commonest word")
-    language_id: bool = Field(
-        True, description="drop a row of 4 words or more that both identifiers call another language"
-    )
+    language_id: bool = Field(True, description="drop a row of 4 words or more that both identifiers call another language")
     min_score: float | None = Field(None, description="mined pairs: lower bound of the score")
     max_score: float | None = Field(None, description="mined pairs: upper bound of the score")
 
@@ -155,9 +153,7 @@ class TokensSection(Section):
 class ModelSection(Section):
     """Architecture: a class of transformers built from these values."""
 
-    kind: Literal["llama", "m2m100"] = Field(
-        "llama", description="llama: decoder; m2m100: encoder-decoder, NLLB's class"
-    )
+    kind: Literal["llama", "m2m100"] = Field("llama", description="llama: decoder; m2m100: encoder-decoder, NLLB's class")
     vocab_size: int = Field(16_384, ge=300, description="rows of the embedding; at least the tokenizer's size")
     d_model: int = Field(768, ge=8)
     layers: int = Field(12, ge=1, description="of the decoder; an encoder-decoder has as many in the encoder")

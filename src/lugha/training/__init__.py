@@ -1,0 +1,1 @@
+"""Training: data order, objectives, optimiser and schedule, and the one loop of all roads."""

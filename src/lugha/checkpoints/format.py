@@ -1,0 +1,137 @@
+"""The checkpoint format: a folder that is either whole or not there.
+
+    checkpoints/step-00001000/
+        config.json, model.safetensors, generation_config.json   the model, as transformers loads it
+        optimiser.safetensors      moments of each parameter, by its name
+        random.safetensors         state of torch's generators (CPU, and each CUDA device)
+        trainer.json               step, place in the data, tokens seen, best validation loss, seconds
+        tokenizer.json             the tokenizer of record
+        recipe.yaml                the resolved recipe
+        manifest.json              written last: size and SHA-256 of every file above, what the run depends on, the parent
+
+Nothing here is a pickle. The folder is written under a temporary name, flushed, and renamed; order among checkpoints is that
+of (run, step) in their manifests, never of names or modification times.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from lugha.errors import InputError
+from lugha.runs.files import sha256_file
+from lugha.runs.manifest import MANIFEST, FileRecord
+
+FORMAT = "lugha-checkpoint/1"
+WEIGHTS = "model.safetensors"
+OPTIMISER = "optimiser.safetensors"
+RANDOM = "random.safetensors"
+TRAINER = "trainer.json"
+TOKENIZER = "tokenizer.json"
+RECIPE = "recipe.yaml"
+
+
+class TrainerState(BaseModel):
+    """Where a run stands, as plain values: everything of the loop's state that is not a tensor."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    step: int = 0  # updates done
+    epoch: int = 0  # place in the data: the next micro-batch is `micro_batch` of `epoch`
+    micro_batch: int = 0
+    target_tokens: int = 0  # predicted tokens seen
+    train_seconds: float = 0.0  # wall time inside steps, over all attempts
+    best_validation_loss: float | None = None  # nats per token
+
+
+class CheckpointManifest(BaseModel):
+    """What a checkpoint holds, proves, and depends on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: str = FORMAT
+    run: str
+    step: int
+    parent: str | None  # SHA-256 of the parent's manifest; null for the first of a run
+    created: str
+    files: list[FileRecord]
+    depends_on: dict[str, str]  # digests of data, tokenizer, model, training layout: what a resumed run must share
+    versions: dict[str, str]
+
+    def weights_sha256(self) -> str:
+        """SHA-256 of the weights file."""
+        return next(f.sha256 for f in self.files if f.path == WEIGHTS)
+
+
+def checkpoint_name(step: int) -> str:
+    """Folder name of the checkpoint after `step` updates."""
+    return f"step-{step:08d}"
+
+
+def read_checkpoint(folder: Path) -> CheckpointManifest:
+    """Read a checkpoint's manifest without opening its files.
+
+    Raises:
+        InputError: there is no manifest (the checkpoint is not whole), or it is damaged.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise InputError(f"{folder}: no {MANIFEST}, so this is not a whole checkpoint.")
+    try:
+        manifest = CheckpointManifest.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise InputError(f"{path}: damaged, or not a checkpoint's manifest ({error.errors()[0]['msg']}).") from error
+    if manifest.format != FORMAT:
+        raise InputError(f"{path}: format {manifest.format}, but this version of lugha reads {FORMAT}.")
+    return manifest
+
+
+def verify_checkpoint(folder: Path) -> CheckpointManifest:
+    """Read every byte of a checkpoint and compare sizes and SHA-256 with its manifest.
+
+    Raises:
+        InputError: a file is missing, has another size or another content; the message names it.
+    """
+    manifest = read_checkpoint(folder)
+    for record in manifest.files:
+        path = folder / record.path
+        if Path(record.path).is_absolute() or ".." in Path(record.path).parts:
+            raise InputError(f"{folder}: its manifest names a path outside the checkpoint ({record.path}).")
+        if not path.is_file():
+            raise InputError(f"{path}: missing.")
+        size = path.stat().st_size
+        if size != record.bytes:
+            raise InputError(f"{path}: {size} bytes instead of {record.bytes} (cut off or altered).")
+        if sha256_file(path) != record.sha256:
+            raise InputError(f"{path}: its SHA-256 is not that of the manifest (altered).")
+    return manifest
+
+
+def list_checkpoints(folder: Path) -> list[tuple[int, Path]]:
+    """(step, folder) of the checkpoints below `folder` that have a readable manifest, newest step first."""
+    found: list[tuple[int, Path]] = []
+    for path in sorted(folder.glob("*/")):
+        if path.name.startswith(".") or not (path / MANIFEST).is_file():
+            continue
+        try:
+            found.append((read_checkpoint(path).step, path))
+        except InputError:
+            # Damaged: `restore` names it when it walks back; here it only has no place in the order.
+            found.append((-1, path))
+    return sorted(found, key=lambda entry: (-entry[0], entry[1].name))
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides the bytes of a run."""
+    import importlib.metadata
+    import platform
+
+    names = ("lugha", "torch", "transformers", "tokenizers", "safetensors", "numpy")
+    return {"python": platform.python_version()} | {n: importlib.metadata.version(n) for n in names}
+
+
+def differing(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
+    """Names whose digests differ between a run and a checkpoint."""
+    return sorted(k for k in ours.keys() | theirs.keys() if ours.get(k) != theirs.get(k))

@@ -1,0 +1,115 @@
+"""Restore: the newest checkpoint whose every byte is right, walking back over damaged ones and saying why.
+
+found = find_checkpoint(run / "checkpoints", say=print)     # verified, or None on a first start
+state = load_into(found.folder, model, optimiser)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors.torch import load_file
+
+from lugha.checkpoints.format import (
+    OPTIMISER,
+    RANDOM,
+    TRAINER,
+    WEIGHTS,
+    CheckpointManifest,
+    TrainerState,
+    differing,
+    list_checkpoints,
+    verify_checkpoint,
+)
+from lugha.errors import InputError, RefusedError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A checkpoint whose bytes were all read and matched."""
+
+    folder: Path
+    manifest: CheckpointManifest
+
+
+def find_checkpoint(checkpoints: Path, *, say: Callable[[str], None]) -> Verified | None:
+    """The newest checkpoint below `checkpoints` that verifies; `say` gets one line for each damaged one passed over.
+
+    Returns None where no checkpoint was ever made.
+
+    Raises:
+        InputError: there are checkpoints, but every one is damaged.
+    """
+    listed = list_checkpoints(checkpoints)
+    for _, folder in listed:
+        try:
+            return Verified(folder, verify_checkpoint(folder))
+        except InputError as error:
+            say(f"{error} Trying the checkpoint before it.")
+    if listed:
+        raise InputError(f"{checkpoints}: all {len(listed)} checkpoints are damaged. Start anew without --resume.")
+    return None
+
+
+def check_same_run(depends_on: Mapping[str, str], found: Verified) -> None:
+    """Refuse a checkpoint that a run cannot go on from.
+
+    Raises:
+        RefusedError: data, tokenizer, model or training layout differ; the message names which.
+    """
+    theirs = found.manifest.depends_on
+    names = differing(dict(depends_on), theirs)
+    if names:
+        pairs = ", ".join(f"{n} ({_short(depends_on.get(n))} here, {_short(theirs.get(n))} there)" for n in names[:4])
+        raise RefusedError(
+            f"{found.folder}: cannot resume, the checkpoint was made with other values: {pairs}. "
+            f"Use its own recipe ({found.folder / 'recipe.yaml'}), or start a new run."
+        )
+
+
+def _short(value: str | None) -> str:
+    """A value as it stands, a digest by its first eight letters."""
+    if value is None:
+        return "absent"
+    return value[:8] if len(value) == 64 else value
+
+
+def load_into(folder: Path, model: PreTrainedModel, optimiser: torch.optim.Optimizer) -> TrainerState:
+    """Load a verified checkpoint's weights, optimiser and random states, and return where the run stood."""
+    weights = load_file(folder / WEIGHTS)
+    missing, unexpected = model.load_state_dict(weights, strict=False)
+    # Tied matrices are stored once; the state dict names them twice.
+    tied = set(getattr(model, "all_tied_weights_keys", {}) or {})
+    lost = sorted(set(missing) - tied) + sorted(unexpected)
+    if lost:
+        raise InputError(f"{folder / WEIGHTS}: does not fit the model ({lost[0]}).")
+    _load_optimiser(folder, model, optimiser)
+    states = load_file(folder / RANDOM)
+    torch.set_rng_state(states["cpu"])
+    if torch.cuda.is_available():
+        for name, value in states.items():
+            if name.startswith("cuda") and int(name[4:]) < torch.cuda.device_count():
+                torch.cuda.set_rng_state(value, int(name[4:]))
+    return TrainerState.model_validate(json.loads((folder / TRAINER).read_text(encoding="utf-8")))
+
+
+def _load_optimiser(folder: Path, model: PreTrainedModel, optimiser: torch.optim.Optimizer) -> None:
+    """Fill the optimiser's state directly: `load_state_dict` would go by position, these tensors go by name."""
+    parameters = dict(model.named_parameters())
+    state: dict[torch.Tensor, dict[str, torch.Tensor]] = {}
+    for key, tensor in load_file(folder / OPTIMISER).items():
+        name, moment = key.split("|")
+        if name not in parameters:
+            raise InputError(f"{folder / OPTIMISER}: holds {name}, which the model does not have.")
+        parameter = parameters[name]
+        state.setdefault(parameter, {})[moment] = tensor.to(parameter.device)
+    optimiser.state.clear()
+    optimiser.state.update(state)

@@ -1,0 +1,114 @@
+"""Save a checkpoint: temporary folder, flush, manifest last, one rename.
+
+A process killed at any moment of `save_checkpoint` leaves the checkpoints that were there before, and perhaps a folder named
+`.step-….partial` that the next save removes. A full disk does the same and says so in one line.
+"""
+
+from __future__ import annotations
+
+import datetime
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors.torch import save_file
+
+from lugha.checkpoints.format import (
+    OPTIMISER,
+    RANDOM,
+    RECIPE,
+    TOKENIZER,
+    TRAINER,
+    CheckpointManifest,
+    TrainerState,
+    checkpoint_name,
+    list_checkpoints,
+    versions,
+)
+from lugha.runs.files import disk_full_is_one_line, fsync_folder, fsync_tree, sha256_file, write_json
+from lugha.runs.manifest import MANIFEST, FileRecord
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def save_checkpoint(
+    checkpoints: Path,
+    *,
+    run: str,
+    model: PreTrainedModel,
+    optimiser: torch.optim.Optimizer,
+    state: TrainerState,
+    depends_on: Mapping[str, str],
+    tokenizer: Path,
+    recipe_yaml: str,
+) -> Path:
+    """Write the checkpoint of `state.step` below `checkpoints` and return its folder.
+
+    Raises:
+        InterruptedRunError: the disk is full; the checkpoints that were there are untouched.
+    """
+    folder = checkpoints / checkpoint_name(state.step)
+    partial = checkpoints / f".{folder.name}.partial"
+    older = [path for step, path in list_checkpoints(checkpoints) if 0 <= step < state.step]
+    try:
+        with disk_full_is_one_line(folder):
+            for leftover in checkpoints.glob(".*.partial"):
+                shutil.rmtree(leftover)
+            partial.mkdir(parents=True)
+            model.save_pretrained(partial)
+            save_file(optimiser_tensors(model, optimiser), partial / OPTIMISER)
+            save_file(random_tensors(), partial / RANDOM)
+            write_json(partial / TRAINER, state.model_dump())
+            shutil.copyfile(tokenizer, partial / TOKENIZER)
+            (partial / RECIPE).write_text(recipe_yaml, encoding="utf-8")
+            fsync_tree(partial)
+            manifest = CheckpointManifest(
+                run=run,
+                step=state.step,
+                parent=sha256_file(older[0] / MANIFEST) if older else None,
+                created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+                files=[
+                    FileRecord(path=p.name, bytes=p.stat().st_size, sha256=sha256_file(p)) for p in sorted(partial.iterdir())
+                ],
+                depends_on=dict(depends_on),
+                versions=versions(),
+            )
+            write_json(partial / MANIFEST, manifest.model_dump())
+            if folder.exists():  # a damaged or repeated step: the new one takes its place
+                shutil.rmtree(folder)
+            partial.rename(folder)
+            fsync_folder(checkpoints)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def keep_newest(checkpoints: Path, keep: int) -> list[Path]:
+    """Delete all but the `keep` newest whole checkpoints; returns what was deleted. Damaged ones are left for inspection."""
+    if keep < 2:
+        raise ValueError("fewer than two checkpoints cannot survive a damaged one")
+    whole = [path for step, path in list_checkpoints(checkpoints) if step >= 0]
+    for path in whole[keep:]:
+        (path / MANIFEST).unlink()  # first the mark, then the files: never a marked folder with holes
+        shutil.rmtree(path)
+    return whole[keep:]
+
+
+def optimiser_tensors(model: PreTrainedModel, optimiser: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """The optimiser's state as `<parameter name>|<moment>` -> tensor."""
+    tensors: dict[str, torch.Tensor] = {}
+    for name, parameter in model.named_parameters():
+        for moment, value in optimiser.state.get(parameter, {}).items():
+            tensors[f"{name}|{moment}"] = value.detach().contiguous()
+    return tensors
+
+
+def random_tensors() -> dict[str, torch.Tensor]:
+    """States of torch's random generators: `cpu`, `cuda0`, ..."""
+    states = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states |= {f"cuda{i}": s for i, s in enumerate(torch.cuda.get_rng_state_all())}
+    return states

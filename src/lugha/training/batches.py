@@ -1,0 +1,255 @@
+"""From token shards to micro-batches: the same (seed, epoch, index) always gives the same tensors.
+
+Legend: B rows of a micro-batch, T tokens of a row, S and U tokens of the padded source and target side.
+
+    PackedBatches  decoder: rows of several documents; positions restart at each document, which is how transformers knows
+                   that attention must not cross from one document to the next
+    PairBatches    encoder-decoder: pairs of similar length under a budget of padded tokens; source `code ids </s>`, target
+                   `code ids </s>` behind a decoder start of `</s>` (the layout of NLLB-200)
+
+Both are read by index: `batches.micro_batches(epoch)` of them in an epoch, `batches.micro_batch(epoch, index)`. The place in
+the data is therefore two integers.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from lugha.errors import InputError
+from lugha.models.build import BOS, EOS, PAD
+from lugha.recipe import TokensSection
+from lugha.tokens.packing import Packs, Pieces, cut_pieces, pack_rows
+from lugha.tokens.shards import TokenShards
+from lugha.training.order import permuted
+
+IGNORED = -100  # a label that is not predicted: torch.nn.functional.cross_entropy's own default
+Ints = npt.NDArray[np.int64]
+Batch = dict[str, torch.Tensor]
+
+
+class Batches(Protocol):
+    """What the loop needs of a data set."""
+
+    tokens_per_epoch: int
+
+    def micro_batches(self, epoch: int) -> int:
+        """Number of micro-batches in `epoch`."""
+
+    def micro_batch(self, epoch: int, index: int) -> Batch:
+        """Micro-batch `index` of `epoch`, as tensors that the road's objective understands."""
+
+
+@dataclass(frozen=True, eq=False)
+class PackedBatches:
+    """Packed rows of documents; a micro-batch has B = `rows` rows of T = `row_length` tokens."""
+
+    shards: TokenShards
+    row_length: int
+    rows: int
+    seed: int
+    shuffled: bool = True
+
+    def __post_init__(self) -> None:
+        if len(self) == 0:
+            raise InputError(f"{self.shards.folder}: no documents in the {self.shards.split} split, nothing to train on.")
+
+    @functools.cached_property
+    def pieces(self) -> Pieces:
+        """Pieces of all documents."""
+        return cut_pieces(self.shards.lengths, self.row_length)
+
+    @functools.cached_property
+    def packs(self) -> Packs:
+        """Rows of pieces; the same in every epoch, only their order changes."""
+        return pack_rows(self.pieces.length, self.row_length)
+
+    def __len__(self) -> int:
+        return len(self.packs)
+
+    @property
+    def tokens_per_epoch(self) -> int:
+        """Predicted tokens in an epoch: every token of a stream but its `<s>`."""
+        return int((self.shards.lengths.astype(np.int64) + 1).sum())
+
+    @property
+    def padding(self) -> float:
+        """Share of the tokens in all rows that are padding."""
+        return 1.0 - float(self.pieces.length.sum()) / (len(self.packs) * self.row_length)
+
+    def micro_batches(self, epoch: int) -> int:
+        """Full micro-batches and, where rows are left over, one short one."""
+        return -(-len(self.packs) // self.rows)
+
+    def micro_batch(self, epoch: int, index: int) -> Batch:
+        """`input_ids`, `labels`, `position_ids`, each int64 [B, T]; labels are `input_ids` where they are predicted."""
+        places = np.arange(index * self.rows, min((index + 1) * self.rows, len(self.packs)))
+        if self.shuffled:
+            places = permuted(places, n=len(self.packs), seed=self.seed, epoch=epoch)
+        shape = (len(places), self.row_length)
+        input_ids = np.full(shape, PAD, dtype=np.int64)
+        labels = np.full(shape, IGNORED, dtype=np.int64)
+        positions = np.zeros(shape, dtype=np.int64)
+        for row, pack in enumerate(places):
+            end = 0
+            for piece in self.packs.row(int(pack)):
+                ids = self._piece_ids(int(piece))
+                begin, end = end, end + len(ids)
+                input_ids[row, begin:end] = ids
+                # The first token of a piece is context: either <s>, or already predicted by the piece before.
+                labels[row, begin + 1 : end] = ids[1:]
+                positions[row, begin:end] = np.arange(len(ids))
+            positions[row, end:] = np.arange(self.row_length - end)
+        return {
+            "input_ids": torch.from_numpy(input_ids),
+            "labels": torch.from_numpy(labels),
+            "position_ids": torch.from_numpy(positions),
+        }
+
+    def _piece_ids(self, piece: int) -> Ints:
+        document, start = int(self.pieces.document[piece]), int(self.pieces.start[piece])
+        length = int(self.pieces.length[piece])
+        ids = self.shards[document]
+        out = np.empty(length, dtype=np.int64)
+        begin = 0
+        if start == 0:
+            out[0], begin = BOS, 1
+        body = ids[max(0, start - 1) : start - 1 + length]
+        out[begin : begin + len(body)] = body
+        if begin + len(body) < length:
+            out[-1] = EOS
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class PairBatches:
+    """Examples of aligned pairs, one for each direction; a micro-batch holds at most `token_budget` padded tokens.
+
+    Sequences 2i and 2i + 1 of the shards are the two sides of pair i. Example 2i translates forward, 2i + 1 backward (with
+    one direction only: example i). Every epoch has its own order; within a window of examples in that order similar lengths
+    are put together, and the micro-batches of an epoch are shuffled again, so lengths do not come in runs.
+    """
+
+    shards: TokenShards
+    codes: npt.NDArray[np.int64]  # token id of each language in shards.languages
+    tokens: TokensSection
+    token_budget: int
+    seed: int
+    shuffled: bool = True
+    window: int = 16_384
+
+    def __post_init__(self) -> None:
+        if len(self.examples) == 0:
+            raise InputError(
+                f"{self.shards.folder}: no pair of the {self.shards.split} split fits tokens.max_length "
+                f"{self.tokens.max_length}, nothing to train on."
+            )
+
+    @functools.cached_property
+    def lengths(self) -> Ints:
+        """[sequences] tokens of each side with its code and `</s>`."""
+        return self.shards.lengths.astype(np.int64) + 2
+
+    @functools.cached_property
+    def _fitting_pairs(self) -> Ints:
+        sides = self.lengths.reshape(-1, 2)
+        fits = sides.max(axis=1) <= self.tokens.max_length
+        return np.flatnonzero(fits).astype(np.int64)
+
+    @functools.cached_property
+    def examples(self) -> Ints:
+        """[examples, 2]: source and target sequence of each example."""
+        forward = np.stack([2 * self._fitting_pairs, 2 * self._fitting_pairs + 1], axis=1)
+        if self.tokens.directions == "forward":
+            return forward
+        backward = forward[:, ::-1]
+        if self.tokens.directions == "backward":
+            return np.ascontiguousarray(backward)
+        return np.stack([forward, backward], axis=1).reshape(-1, 2)
+
+    @property
+    def too_long(self) -> int:
+        """Pairs left out because a side is longer than tokens.max_length."""
+        return len(self.shards) // 2 - len(self._fitting_pairs)
+
+    @property
+    def tokens_per_epoch(self) -> int:
+        """Predicted (target) tokens in an epoch."""
+        return int(self.lengths[self.examples[:, 1]].sum())
+
+    @property
+    def padding(self) -> float:
+        """Share of the tokens of epoch 0 that are padding."""
+        real = padded = 0
+        for members in self._plan(0):
+            sides = self.lengths[self.examples[members]]
+            real += int(sides.sum())
+            padded += len(members) * int(sides[:, 0].max() + sides[:, 1].max())
+        return 1.0 - real / padded
+
+    def micro_batches(self, epoch: int) -> int:
+        """Number of micro-batches in `epoch`; it differs a little between epochs."""
+        return len(self._plan(epoch))
+
+    def micro_batch(self, epoch: int, index: int) -> Batch:
+        """`input_ids` and `attention_mask` [B, S], `decoder_input_ids` and `labels` [B, U], all int64."""
+        pairs = self.examples[self._plan(epoch)[index]]
+        source, target = self.lengths[pairs].max(axis=0)
+        shape = len(pairs)
+        input_ids = np.full((shape, source), PAD, dtype=np.int64)
+        labels = np.full((shape, target), IGNORED, dtype=np.int64)
+        decoder = np.full((shape, target), PAD, dtype=np.int64)
+        for row, (a, b) in enumerate(pairs):
+            x, y = self._side(int(a)), self._side(int(b))
+            input_ids[row, : len(x)] = x
+            labels[row, : len(y)] = y
+            decoder[row, 0] = EOS
+            decoder[row, 1 : len(y)] = y[:-1]
+        return {
+            "input_ids": torch.from_numpy(input_ids),
+            "attention_mask": torch.from_numpy((input_ids != PAD).astype(np.int64)),
+            "decoder_input_ids": torch.from_numpy(decoder),
+            "labels": torch.from_numpy(labels),
+        }
+
+    def _side(self, sequence: int) -> Ints:
+        ids = self.shards[sequence]
+        out = np.empty(len(ids) + 2, dtype=np.int64)
+        out[0] = self.codes[self.shards.langs[sequence]]
+        out[1:-1] = ids
+        out[-1] = EOS
+        return out
+
+    @functools.lru_cache(maxsize=2)  # noqa: B019 - lives as long as the run; the epoch before and this one
+    def _plan(self, epoch: int) -> list[Ints]:
+        """Members of each micro-batch of an epoch."""
+        n = len(self.examples)
+        order = np.arange(n)
+        if self.shuffled:
+            order = permuted(order, n=n, seed=self.seed, epoch=epoch)
+        batches: list[Ints] = []
+        for begin in range(0, n, self.window):
+            part = order[begin : begin + self.window]
+            source, target = self.lengths[self.examples[part]].T
+            by_length = np.lexsort((source, target))
+            batches += self._cut(part[by_length], source[by_length], target[by_length])
+        if self.shuffled:
+            mixed = permuted(np.arange(len(batches)), n=len(batches), seed=self.seed + 1, epoch=epoch)
+            batches = [batches[i] for i in mixed]
+        return batches
+
+    def _cut(self, members: Ints, source: Ints, target: Ints) -> list[Ints]:
+        batches, begin, widest_source, widest_target = [], 0, 0, 0
+        for place, (s, t) in enumerate(zip(source.tolist(), target.tolist(), strict=True)):
+            wider_source, wider_target = max(widest_source, s), max(widest_target, t)
+            if place > begin and (place + 1 - begin) * (wider_source + wider_target) > self.token_budget:
+                batches.append(members[begin:place])
+                begin, wider_source, wider_target = place, s, t
+            widest_source, widest_target = wider_source, wider_target
+        batches.append(members[begin:])
+        return batches

@@ -1,0 +1,90 @@
+"""What a run reads: token shards, tokenizer and recipe, compared with one another before anything is computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Tokenizer
+
+from lugha.errors import InputError
+from lugha.languages import get_language
+from lugha.recipe import Recipe
+from lugha.runs.manifest import verify_stage
+from lugha.tokens.shards import TokenShards
+from lugha.tokens.special import token_id
+from lugha.tokens.tokenizer import load_tokenizer, tokenizer_file, tokenizer_fingerprint
+from lugha.training.batches import PackedBatches, PairBatches
+
+# What may differ between a run and the checkpoint it goes on from: where and how fast, never what is computed.
+FREE_TO_CHANGE = frozenset(
+    {"device", "threads", "compile", "gradient_checkpointing", "log_every", "eval_every", "eval_batches"}
+    | {"save_every", "keep", "max_minutes"}
+)
+
+
+@dataclass(frozen=True)
+class RunData:
+    """The opened inputs of a run."""
+
+    training: PackedBatches | PairBatches
+    validation: PackedBatches | PairBatches | None  # None where the split is empty
+    tokenizer: Tokenizer
+    tokenizer_file: Path
+    codes: npt.NDArray[np.int64]  # [languages] token id of each language's code
+    depends_on: dict[str, str]  # name -> value or digest of all that the weights are a function of
+
+
+def open_run_data(recipe: Recipe, tokens: Path, tokenizer: Path) -> RunData:
+    """Open everything a run reads.
+
+    Raises:
+        InputError: tokens were not made by this tokenizer, the tokenizer is larger than the model's vocabulary, the kind of
+            data does not go with the road, or there is nothing to train on.
+    """
+    manifest = verify_stage(tokens, ("tokens",))
+    loaded = load_tokenizer(tokenizer)
+    fingerprint = tokenizer_fingerprint(tokenizer)
+    if manifest.details["tokenizer"] != fingerprint:
+        raise InputError(
+            f"{tokens}: made with another tokenizer ({manifest.details['tokenizer'][:8]}) than {tokenizer} "
+            f"({fingerprint[:8]}). Run `lugha tokens build` with this tokenizer."
+        )
+    if loaded.get_vocab_size() > recipe.model.vocab_size:
+        raise InputError(
+            f"{tokenizer} has {loaded.get_vocab_size()} tokens, but model.vocab_size is {recipe.model.vocab_size}: ids would "
+            f"be out of range. Set model.vocab_size to {loaded.get_vocab_size()} or more, or train a smaller tokenizer."
+        )
+    wanted = "pairs" if recipe.train.road == "seq2seq" else "documents"
+    if manifest.details["kind"] != wanted:
+        raise InputError(f"{tokens}: holds {manifest.details['kind']}, but road {recipe.train.road} trains on {wanted}.")
+    codes = np.array([token_id(loaded, get_language(code).nllb) for code in manifest.details["languages"]], dtype=np.int64)
+    training = _batches(recipe, TokenShards.open(tokens, "train"), codes, shuffled=True)
+    held_out = TokenShards.open(tokens, "validation")
+    return RunData(
+        training=training,
+        validation=_batches(recipe, held_out, codes, shuffled=False) if len(held_out) else None,
+        tokenizer=loaded,
+        tokenizer_file=tokenizer_file(tokenizer),
+        codes=codes,
+        depends_on={"data": manifest.content_digest(), "tokenizer": fingerprint} | _settings(recipe),
+    )
+
+
+def _batches(
+    recipe: Recipe, shards: TokenShards, codes: npt.NDArray[np.int64], *, shuffled: bool
+) -> PackedBatches | PairBatches:
+    if recipe.train.road == "pretrain":
+        return PackedBatches(shards, recipe.tokens.max_length, recipe.train.micro_batch, recipe.seed, shuffled)
+    return PairBatches(shards, codes, recipe.tokens, recipe.train.micro_batch_tokens, recipe.seed, shuffled)
+
+
+def _settings(recipe: Recipe) -> dict[str, str]:
+    """Every recipe value that the weights are a function of, by its dotted name."""
+    values = {"seed": str(recipe.seed)}
+    values |= {f"model.{k}": str(v) for k, v in recipe.model.model_dump(mode="json").items()}
+    values |= {f"tokens.{k}": str(getattr(recipe.tokens, k)) for k in ("max_length", "directions")}
+    train = recipe.train.model_dump(mode="json")
+    return values | {f"train.{k}": str(v) for k, v in train.items() if k not in FREE_TO_CHANGE}

@@ -1,0 +1,62 @@
+"""Objectives: what one micro-batch costs. All that differs between the roads stands here.
+
+An objective returns the *sum* of -ln p over the predicted tokens; the loop divides by the number of predicted tokens of the
+whole step, so the loss does not depend on how a step is cut into micro-batches.
+
+Logits are computed for predicted positions only: padding and context cost no projection onto the vocabulary.
+Legend: B rows, T tokens, D width, V vocabulary, P predicted tokens of the micro-batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional
+
+from lugha.training.batches import IGNORED, Batch
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+Objective = Callable[["PreTrainedModel", Batch, float], torch.Tensor]
+
+
+def predicted_tokens(batch: Batch) -> int:
+    """P: tokens that the micro-batch predicts."""
+    return int((batch["labels"] != IGNORED).sum())
+
+
+def causal_nats(model: PreTrainedModel, batch: Batch, label_smoothing: float = 0.0) -> torch.Tensor:
+    """Sum of -ln p(next token) over a packed micro-batch of a decoder; a scalar in fp32.
+
+    Without an attention mask transformers derives the document mask from positions that restart.
+    """
+    hidden_BTD = model.model(
+        input_ids=batch["input_ids"], position_ids=batch["position_ids"], use_cache=False
+    ).last_hidden_state
+    targets_BT = batch["labels"][:, 1:]
+    predicted_BT = targets_BT != IGNORED
+    logits_PV = model.lm_head(hidden_BTD[:, :-1][predicted_BT])
+    return _nats(logits_PV, targets_BT[predicted_BT], label_smoothing)
+
+
+def seq2seq_nats(model: PreTrainedModel, batch: Batch, label_smoothing: float = 0.0) -> torch.Tensor:
+    """Sum of -ln p(target token) over a micro-batch of an encoder-decoder; a scalar in fp32."""
+    hidden_BTD = model.model(
+        input_ids=batch["input_ids"],
+        attention_mask=batch["attention_mask"],
+        decoder_input_ids=batch["decoder_input_ids"],
+        use_cache=False,
+    ).last_hidden_state
+    predicted_BT = batch["labels"] != IGNORED
+    logits_PV = model.lm_head(hidden_BTD[predicted_BT])
+    return _nats(logits_PV, batch["labels"][predicted_BT], label_smoothing)
+
+
+OBJECTIVES: dict[str, Objective] = {"pretrain": causal_nats, "seq2seq": seq2seq_nats}
+
+
+def _nats(logits_PV: torch.Tensor, targets_P: torch.Tensor, label_smoothing: float) -> torch.Tensor:
+    return functional.cross_entropy(logits_PV.float(), targets_P, reduction="sum", label_smoothing=label_smoothing)
