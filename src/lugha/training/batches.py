@@ -36,7 +36,13 @@ Batch = dict[str, torch.Tensor]
 class Batches(Protocol):
     """What the loop needs of a data set."""
 
-    tokens_per_epoch: int
+    @property
+    def tokens_per_epoch(self) -> int:
+        """Predicted tokens in an epoch."""
+
+    @property
+    def padding(self) -> float:
+        """Share of padding among the tokens computed."""
 
     def micro_batches(self, epoch: int) -> int:
         """Number of micro-batches in `epoch`."""
@@ -169,7 +175,7 @@ class PairBatches:
             return forward
         backward = forward[:, ::-1]
         if self.tokens.directions == "backward":
-            return np.ascontiguousarray(backward)
+            return np.ascontiguousarray(backward, dtype=np.int64)
         return np.stack([forward, backward], axis=1).reshape(-1, 2)
 
     @property

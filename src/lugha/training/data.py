@@ -54,8 +54,8 @@ def open_run_data(recipe: Recipe, tokens: Path, tokenizer: Path) -> RunData:
         )
     if loaded.get_vocab_size() > recipe.model.vocab_size:
         raise InputError(
-            f"{tokenizer} has {loaded.get_vocab_size()} tokens, but model.vocab_size is {recipe.model.vocab_size}: ids would "
-            f"be out of range. Set model.vocab_size to {loaded.get_vocab_size()} or more, or train a smaller tokenizer."
+            f"{tokenizer} has {loaded.get_vocab_size()} tokens, but model.vocab_size is {recipe.model.vocab_size}: ids would be "
+            f"out of range. Set model.vocab_size to {loaded.get_vocab_size()} or more, or train a smaller tokenizer."
         )
     wanted = "pairs" if recipe.train.road == "seq2seq" else "documents"
     if manifest.details["kind"] != wanted:

@@ -92,7 +92,8 @@ def train(
         compute = choose_compute(section)
         objective = OBJECTIVES[section.road]
 
-        model = build_model(recipe.model, seed=recipe.seed).to(compute.device)
+        model = build_model(recipe.model, seed=recipe.seed)
+        model.to(device=compute.device)  # type: ignore[arg-type]  # transformers wraps `to` and loses its signature
         optimiser = build_optimiser(model, section)
         state = TrainerState()
         if resume is not None:
@@ -138,7 +139,7 @@ def train(
             for batch in micro_batches:
                 with compute.autocast():
                     nats = objective(model, _to(batch, compute.device), section.label_smoothing)
-                (nats / targets).backward()
+                torch.autograd.backward(nats / targets)
                 step_nats += nats.detach()
             grad_norm = torch.nn.utils.clip_grad_norm_(model.parameters(), section.clip)
             loss = float(step_nats) / targets
@@ -219,7 +220,7 @@ def train(
 
 def validate(model: PreTrainedModel, objective: Objective, batches: Batches, limit: int, compute: Compute) -> float:
     """Mean -ln p over the target tokens of the first `limit` micro-batches of a split; the model is left in train mode."""
-    model.eval()
+    model.train(False)
     nats, tokens = 0.0, 0
     with torch.no_grad():
         for index in range(min(limit, batches.micro_batches(0))):
@@ -249,7 +250,7 @@ def _to(batch: Batch, device: torch.device) -> Batch:
 
 def _check_start(model: PreTrainedModel, objective: Objective, first: Batch, compute: Compute, vocab_size: int) -> None:
     """Compare the loss before the first update with chance; draws nothing from the random generators."""
-    model.eval()
+    model.train(False)
     with torch.no_grad(), compute.autocast():
         nats = float(objective(model, _to(first, compute.device), 0.0))
     check_first_loss(nats / predicted_tokens(first), vocab_size)

@@ -1,0 +1,151 @@
+"""The run folder: everything that one run leaves behind, under one name.
+
+    runs/demo-20261120T104210Z-3fa9/
+        recipe.yaml        the resolved recipe
+        metrics.jsonl      one line for each logged step and validation
+        events.jsonl       started, saved, resumed, stopped, finished, with times
+        checkpoints/       step-00001000/ ...
+        train.json         written when training is finished: the final checkpoint
+        evaluation.json, export/, report.html
+
+A run id is `<name>-<UTC time>-<4 hex>`. One process at a time works in a run folder (an advisory lock, freed by the kernel
+when its process dies).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import fcntl
+import json
+import os
+import re
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lugha.errors import InputError, RefusedError
+from lugha.runs.files import disk_full_is_one_line, fsync_folder, write_text
+
+_RUN_ID = re.compile(r"^(?P<name>.+)-(?P<time>\d{8}T\d{6}Z)-[0-9a-f]{4}$")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths and logs of one run."""
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        """The run id."""
+        return self.path.name
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the run's checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def metrics(self) -> Path:
+        """`metrics.jsonl`."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def finished(self) -> Path:
+        """`train.json`, there when training is finished."""
+        return self.path / "train.json"
+
+    def log_metrics(self, **values: Any) -> None:
+        """Append a line to metrics.jsonl."""
+        _append(self.metrics, {"time": round(time.time(), 3)} | values, durable=False)
+
+    def log_event(self, event: str, **values: Any) -> None:
+        """Append a line to events.jsonl and flush it to the disk."""
+        _append(self.path / "events.jsonl", {"time": round(time.time(), 3), "event": event} | values, durable=True)
+
+    def forget_after(self, step: int) -> None:
+        """Drop the metrics of steps that a resumed run will do again, and any line that a kill cut off."""
+        kept = [line for line in read_jsonl(self.metrics) if line.get("step", 0) <= step]
+        _rewrite(self.metrics, kept)
+        _rewrite(self.path / "events.jsonl", read_jsonl(self.path / "events.jsonl"))
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run folder for this process.
+
+        Raises:
+            RefusedError: another process is working in it.
+        """
+        with (self.path / ".lock").open("w") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise RefusedError(
+                    f"{self.path}: another process is working in this run folder. Wait, or stop it."
+                ) from error
+            yield
+
+
+def new_run(root: Path, name: str) -> RunFolder:
+    """Make the folder of a new run below `root`."""
+    stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
+    run = RunFolder(root / f"{name}-{stamp}-{secrets.token_hex(2)}")
+    run.checkpoints.mkdir(parents=True)
+    fsync_folder(root)
+    return run
+
+
+def open_run(path: Path) -> RunFolder:
+    """The run folder at `path`, or the one that holds the checkpoint at `path`.
+
+    Raises:
+        InputError: neither.
+    """
+    for folder in (path, *path.parents):
+        if _RUN_ID.match(folder.name) and folder.is_dir():
+            return RunFolder(folder)
+    raise InputError(f"{path}: not a run folder (<name>-<time>-<4 hex>) and not inside one.")
+
+
+def find_runs(root: Path, name: str) -> list[RunFolder]:
+    """Run folders of the recipe `name` below `root`, the newest first (by the time in their ids)."""
+    matches = [(m["time"], p) for p in root.glob("*/") if (m := _RUN_ID.match(p.name)) and m["name"] == name]
+    return [RunFolder(path) for _, path in sorted(matches, reverse=True)]
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a JSONL log; a last line that a kill cut off is left out. Empty where there is no file.
+
+    Raises:
+        InputError: a line before the last is not JSON.
+    """
+    if not path.is_file():
+        return []
+    lines = path.read_bytes().split(b"\n")
+    rows: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            rows.append(json.loads(line))
+        except ValueError as error:
+            if number == len(lines):
+                break
+            raise InputError(f"{path}, line {number}: not JSON. The log was damaged; move it away and go on.") from error
+    return rows
+
+
+def _rewrite(path: Path, lines: list[dict[str, Any]]) -> None:
+    write_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+
+
+def _append(path: Path, values: dict[str, Any], *, durable: bool) -> None:
+    with disk_full_is_one_line(path), path.open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(values, ensure_ascii=False, default=str) + "\n")
+        stream.flush()
+        if durable:
+            os.fsync(stream.fileno())
