@@ -27,6 +27,7 @@ from lugha.checkpoints.format import (
     verify_checkpoint,
 )
 from lugha.errors import InputError, RefusedError
+from lugha.runs.manifest import MANIFEST
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -57,6 +58,21 @@ def find_checkpoint(checkpoints: Path, *, say: Callable[[str], None]) -> Verifie
     if listed:
         raise InputError(f"{checkpoints}: all {len(listed)} checkpoints are damaged. Start anew without --resume.")
     return None
+
+
+def resolve_checkpoint(path: Path, *, say: Callable[[str], None]) -> Path:
+    """The verified checkpoint that a person means by `path`: itself, or the newest of a run or a folder of checkpoints.
+
+    Raises:
+        InputError: there is none, or what there is is damaged.
+    """
+    if (path / MANIFEST).is_file():
+        verify_checkpoint(path)
+        return path
+    for folder in (path / "checkpoints", path):
+        if folder.is_dir() and (found := find_checkpoint(folder, say=say)) is not None:
+            return found.folder
+    raise InputError(f"{path}: no checkpoint here. Give a run folder, or RUN/checkpoints/step-00001000.")
 
 
 def check_same_run(depends_on: Mapping[str, str], found: Verified) -> None:

@@ -26,11 +26,10 @@ def _llama(m: ModelSection) -> int:
 
 
 def _m2m100(m: ModelSection) -> int:
-    """M2M100ForConditionalGeneration: sinusoidal positions (no parameters), biases everywhere, LayerNorm before blocks."""
+    """M2M100ForConditionalGeneration: sinusoidal positions (no parameters), biases, LayerNorm, one shared embedding."""
     attention = 4 * (m.d_model * m.d_model + m.d_model)
     norm = 2 * m.d_model
     feed_forward = 2 * m.d_model * m.d_ff + m.d_ff + m.d_model
     encoder_layer = attention + norm + feed_forward + norm
     decoder_layer = encoder_layer + attention + norm
-    embeddings = m.vocab_size * m.d_model * (1 if m.tied else 2)
-    return embeddings + m.layers * (encoder_layer + decoder_layer) + 2 * norm
+    return m.vocab_size * m.d_model + m.layers * (encoder_layer + decoder_layer) + 2 * norm

@@ -174,6 +174,8 @@ class ModelSection(Section):
             raise ValueError(f"kv_heads {self.kv_heads} must divide heads {self.heads}")
         if self.kind == "m2m100" and self.kv_heads not in (None, self.heads):
             raise ValueError("m2m100 has no grouped-query attention: leave kv_heads out")
+        if self.kind == "m2m100" and not self.tied:
+            raise ValueError("m2m100 shares one embedding matrix: leave tied at true")
         return self
 
 

@@ -84,9 +84,7 @@ class RunFolder:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise RefusedError(
-                    f"{self.path}: another process is working in this run folder. Wait, or stop it."
-                ) from error
+                raise RefusedError(f"{self.path}: another process works in this run folder. Wait, or stop it.") from error
             yield
 
 

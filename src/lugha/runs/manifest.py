@@ -24,6 +24,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from lugha.errors import InputError, LughaError
 from lugha.runs.files import disk_full_is_one_line, fsync_tree, sha256_file, sha256_json, write_json
 
 MANIFEST = "manifest.json"
+_ONLY_CURRENT: ContextVar[str | None] = ContextVar("only_current", default=None)
 
 
 class FileRecord(BaseModel):
@@ -161,6 +163,20 @@ def is_current(output: Path, *, stage: str, version: int, parameters: Mapping[st
 
 
 @contextlib.contextmanager
+def only_current_stages(hint: str) -> Iterator[None]:
+    """Within this block a stage may be skipped because its output is current, but none may run.
+
+    `lugha run --from STAGE` stands on earlier outputs without making them: a stage that would have to run raises an
+    InputError that says `<output> is missing or stale` and ends with `hint`.
+    """
+    token = _ONLY_CURRENT.set(hint)
+    try:
+        yield
+    finally:
+        _ONLY_CURRENT.reset(token)
+
+
+@contextlib.contextmanager
 def stage_output(
     output: Path, *, stage: str, version: int, parameters: Mapping[str, Any], inputs: Mapping[str, str]
 ) -> Iterator[StageOutput]:
@@ -175,6 +191,9 @@ def stage_output(
         InputError: `output` exists and is not the output of a stage (it would be overwritten).
         InterruptedRunError: the disk is full.
     """
+    if hint := _ONLY_CURRENT.get():
+        state = "stale: it was made from another input or with other settings" if output.exists() else "missing"
+        raise InputError(f"{output} is {state}. {hint}")
     if output.exists() and not (output / MANIFEST).is_file() and (output.is_file() or any(output.iterdir())):
         raise InputError(f"{output} exists and was not made by lugha. Give another --output, or move it away.")
     partial = output.with_name(f"{output.name}.partial")

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -51,11 +52,31 @@ class Batches(Protocol):
         """Micro-batch `index` of `epoch`, as tensors that the road's objective understands."""
 
 
+class Documents(Protocol):
+    """Documents as token ids, by number: `TokenShards`, or a few encoded in memory."""
+
+    @property
+    def folder(self) -> Path:
+        """Where they are from, for errors."""
+
+    @property
+    def split(self) -> str:
+        """train, validation or test."""
+
+    @property
+    def lengths(self) -> npt.NDArray[np.integer]:
+        """[documents] ids in each."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, number: int) -> npt.NDArray[np.integer]: ...
+
+
 @dataclass(frozen=True, eq=False)
 class PackedBatches:
     """Packed rows of documents; a micro-batch has B = `rows` rows of T = `row_length` tokens."""
 
-    shards: TokenShards
+    shards: Documents
     row_length: int
     rows: int
     seed: int
@@ -159,7 +180,8 @@ class PairBatches:
     @functools.cached_property
     def lengths(self) -> Ints:
         """[sequences] tokens of each side with its code and `</s>`."""
-        return self.shards.lengths.astype(np.int64) + 2
+        lengths: Ints = self.shards.lengths.astype(np.int64) + 2
+        return lengths
 
     @functools.cached_property
     def _fitting_pairs(self) -> Ints:

@@ -52,10 +52,11 @@ def open_run_data(recipe: Recipe, tokens: Path, tokenizer: Path) -> RunData:
             f"{tokens}: made with another tokenizer ({manifest.details['tokenizer'][:8]}) than {tokenizer} "
             f"({fingerprint[:8]}). Run `lugha tokens build` with this tokenizer."
         )
-    if loaded.get_vocab_size() > recipe.model.vocab_size:
+    size = loaded.get_vocab_size()
+    if size > recipe.model.vocab_size:
         raise InputError(
-            f"{tokenizer} has {loaded.get_vocab_size()} tokens, but model.vocab_size is {recipe.model.vocab_size}: ids would be "
-            f"out of range. Set model.vocab_size to {loaded.get_vocab_size()} or more, or train a smaller tokenizer."
+            f"{tokenizer} has {size} tokens, but model.vocab_size is {recipe.model.vocab_size}: ids would be out of range. "
+            f"Set model.vocab_size to {size} or more, or train a smaller tokenizer."
         )
     wanted = "pairs" if recipe.train.road == "seq2seq" else "documents"
     if manifest.details["kind"] != wanted:

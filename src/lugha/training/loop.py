@@ -93,7 +93,7 @@ def train(
         objective = OBJECTIVES[section.road]
 
         model = build_model(recipe.model, seed=recipe.seed)
-        model.to(device=compute.device)  # type: ignore[arg-type]  # transformers wraps `to` and loses its signature
+        model.to(device=compute.device)
         optimiser = build_optimiser(model, section)
         state = TrainerState()
         if resume is not None:

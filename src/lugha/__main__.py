@@ -1,0 +1,3 @@
+from lugha.cli.main import main
+
+main()

@@ -1,0 +1,80 @@
+"""`lugha`: the verbs, and how an error becomes one line and an exit code.
+
+Exit codes: 0 done; 2 bad usage or input; 3 refused by a plan, gate or check; 75 interrupted and resumable; 1 a fault of
+ours. Nothing heavy is imported before a verb needs it: `lugha --help` answers without torch.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from lugha.cli import (
+    corpus,
+    demo,
+    evaluate,
+    export,
+    generate,
+    languages,
+    recipe,
+    report,
+    run,
+    tokenizer,
+    tokens,
+    train,
+    translate,
+)
+from lugha.errors import LughaError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="From raw text of a low-resource language to a model that speaks it. RECIPE is a preset's name or a YAML file.",
+)
+
+_PIPELINE, _STAGES, _USE = "The whole way", "Stages, one by one", "Use and look"
+app.command("demo", rich_help_panel=_PIPELINE)(demo.demo)
+app.command("run", rich_help_panel=_PIPELINE)(run.run)
+app.command("new", rich_help_panel=_PIPELINE)(recipe.new)
+app.add_typer(recipe.app, name="recipe", rich_help_panel=_PIPELINE)
+app.add_typer(corpus.app, name="corpus", rich_help_panel=_STAGES)
+app.add_typer(tokenizer.app, name="tokenizer", rich_help_panel=_STAGES)
+app.add_typer(tokens.app, name="tokens", rich_help_panel=_STAGES)
+app.command("train", rich_help_panel=_STAGES)(train.train)
+app.command("evaluate", rich_help_panel=_STAGES)(evaluate.evaluate)
+app.command("export", rich_help_panel=_STAGES)(export.export)
+app.command("generate", rich_help_panel=_USE)(generate.generate)
+app.command("translate", rich_help_panel=_USE)(translate.translate)
+app.command("report", rich_help_panel=_USE)(report.report)
+app.command("languages", rich_help_panel=_USE)(languages.languages)
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False) -> None:
+    if version:
+        import lugha
+
+        typer.echo(f"lugha {lugha.__version__}")
+        raise typer.Exit()
+
+
+def main() -> None:
+    """Entry point of the `lugha` command."""
+    # A tokenizer that was used before a fork (PyTorch's workers) would otherwise warn on every run.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    try:
+        app()
+    except LughaError as error:
+        sys.stderr.write(f"lugha: {error}\n")
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # `lugha ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except KeyboardInterrupt:
+        sys.stderr.write("lugha: stopped by the user; the same command goes on where it can.\n")
+        sys.exit(75)

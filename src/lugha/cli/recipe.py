@@ -1,0 +1,84 @@
+"""`lugha recipe list | show | check` and `lugha new`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lugha.cli.arguments import JsonOption, RecipeArgument, SetOption
+
+app = typer.Typer(no_args_is_help=True, help="Look at recipes and check them.")
+
+
+@app.command("list")
+def list_presets() -> None:
+    """The recipes that come with lugha."""
+    from lugha.cli.printing import print_table
+    from lugha.models.shapes import parameter_count
+    from lugha.recipe import load_recipe, preset_names
+
+    recipes = [load_recipe(name) for name in preset_names()]
+    rows = [(r.name, r.train.road, f"{parameter_count(r.model):,}", r.train.steps, r.description) for r in recipes]
+    print_table("Presets", ("name", "road", "parameters", "steps", "what it is"), rows)
+
+
+@app.command()
+def show(recipe: RecipeArgument, set_: SetOption = None, as_json: JsonOption = False) -> None:
+    """The whole resolved recipe, defaults included."""
+    from lugha.cli.printing import print_json
+    from lugha.recipe import dump_recipe, load_recipe
+
+    resolved = load_recipe(recipe, set_ or ())
+    if as_json:
+        print_json(resolved.model_dump(mode="json"))
+    else:
+        typer.echo(dump_recipe(resolved), nl=False)
+
+
+@app.command()
+def check(recipe: RecipeArgument, set_: SetOption = None, as_json: JsonOption = False) -> None:
+    """Check a recipe and print what follows from it."""
+    from lugha.cli.printing import print_json, print_table
+    from lugha.models.shapes import parameter_count
+    from lugha.recipe import load_recipe
+
+    r = load_recipe(recipe, set_ or ())
+    facts: dict[str, object] = {"recipe": r.name, "road": r.train.road, "parameters": parameter_count(r.model)}
+    if r.train.road == "pretrain":
+        facts["rows_per_step"] = r.train.micro_batch * r.train.accumulation
+        facts["tokens_per_step"] = r.train.micro_batch * r.train.accumulation * r.tokens.max_length
+    else:
+        facts["tokens_per_step"] = r.train.micro_batch_tokens * r.train.accumulation
+    facts["steps"] = r.train.steps
+    facts["tokens"] = int(str(facts["tokens_per_step"])) * r.train.steps
+    facts["checkpoints"] = -(-r.train.steps // r.train.save_every)
+    facts["sources"] = [s.name for s in r.corpus.sources]
+    if as_json:
+        print_json(facts)
+        return
+    shown = [(k.replace("_", " "), f"{v:,}" if isinstance(v, int) else v) for k, v in facts.items() if k != "sources"]
+    shown.append(("sources", ", ".join(s.name for s in r.corpus.sources)))
+    print_table(f"{r.name} is a valid recipe", ("", "value"), shown)
+
+
+def new(
+    name: Annotated[str, typer.Argument(help="Name of the new recipe.")],
+    preset: Annotated[str, typer.Option("--preset", help="The preset to begin with.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Write NAME.yaml, a copy of a preset under a new name, to be changed."""
+    import yaml
+
+    from lugha.errors import InputError
+    from lugha.recipe import parse_recipe, preset_text
+    from lugha.runs.files import write_text
+
+    path = Path(f"{name}.yaml")
+    if path.exists() and not force:
+        raise InputError(f"{path} exists. Choose another name, or --force to replace it.")
+    renamed = preset_text(preset).replace(f"name: {preset}\n", f"name: {name}\n", 1)
+    parse_recipe(yaml.safe_load(renamed), str(path))  # a name that no recipe may have is refused before it is written
+    write_text(path, renamed)
+    typer.echo(f"{path}: a recipe like {preset}. Change it, then: lugha run {path}")

@@ -1,0 +1,36 @@
+"""`lugha train`: the training stage alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lugha.cli.arguments import ConfigOption, SetOption
+
+
+def train(
+    config: ConfigOption,
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            "--resume", metavar="auto|PATH", help="Go on: auto, a run folder, or a checkpoint.", show_default=False
+        ),
+    ] = None,
+    new: Annotated[bool, typer.Option("--new", help="Begin a new run even where an unfinished one could go on.")] = False,
+    tokens: Annotated[
+        Path | None, typer.Option("--tokens", help="Output of `lugha tokens build`.", show_default="the recipe's own")
+    ] = None,
+    tokenizer: Annotated[
+        Path | None, typer.Option("--tokenizer", help="Folder of tokenizer.json.", show_default="the recipe's own")
+    ] = None,
+    set_: SetOption = None,
+) -> None:
+    """Train a recipe on its tokens. Without --new an unfinished run with the same settings goes on."""
+    from lugha.pipeline.training import train_recipe
+    from lugha.recipe import load_recipe
+
+    recipe = load_recipe(config, set_ or ())
+    done = train_recipe(recipe, resume=resume, anew=new, tokens=tokens, tokenizer=tokenizer, say=typer.echo)
+    typer.echo(f"{done.checkpoint}: step {done.step:,}, weights SHA-256 {done.weights_sha256}")

@@ -1,0 +1,56 @@
+"""The data stages of a recipe, in order: raw files -> corpus -> tokens. Each is skipped when its inputs are unchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lugha.corpus.clean import clean_corpus
+from lugha.corpus.dedup import dedup_corpus
+from lugha.corpus.filter import filter_corpus
+from lugha.corpus.split import split_corpus
+from lugha.demo.corpus import write_demo_corpus
+from lugha.errors import InputError
+from lugha.pipeline.layout import Layout
+from lugha.recipe import Recipe
+from lugha.runs.manifest import StageManifest
+from lugha.tokens.build import build_tokens
+from lugha.tokens.tokenizer import train_tokenizer
+
+Say = Callable[[str], None]
+
+
+def prepare_corpus(recipe: Recipe, say: Say) -> None:
+    """Clean, dedup, filter and split the recipe's sources.
+
+    Raises:
+        InputError: the recipe names no sources, or one of them cannot be read.
+    """
+    layout, section = Layout.of(recipe), recipe.corpus
+    root = section.root
+    if section.demo_pairs:
+        root = layout.corpus("raw")
+        say(stage_line(write_demo_corpus(root, pairs_per_language=section.demo_pairs, seed=recipe.seed)))
+    if not section.sources:
+        raise InputError(f"Recipe {recipe.name}: corpus.sources is empty. Name at least one source.")
+    shard = section.rows_per_shard
+    cleaned, deduped = layout.corpus("cleaned"), layout.corpus("deduped")
+    filtered, split = layout.corpus("filtered"), layout.corpus("split")
+    say(stage_line(clean_corpus(section.sources, cleaned, root=root, section=section.clean, rows_per_shard=shard)))
+    say(stage_line(dedup_corpus(cleaned, deduped, section=section.dedup, rows_per_shard=shard)))
+    say(stage_line(filter_corpus(deduped, filtered, section=section.filter, rows_per_shard=shard)))
+    say(stage_line(split_corpus(filtered, split, section=section.split, seed=recipe.seed, rows_per_shard=shard)))
+
+
+def prepare_tokens(recipe: Recipe, say: Say) -> None:
+    """Train the tokenizer on the training split (or take the recipe's own) and encode all splits."""
+    layout = Layout.of(recipe)
+    split = layout.corpus("split")
+    say(stage_line(train_tokenizer(split, layout.tokenizer, section=recipe.tokenizer, seed=recipe.seed)))
+    say(stage_line(build_tokens(split, layout.tokenizer, layout.tokens, section=recipe.tokens)))
+
+
+def stage_line(manifest: StageManifest) -> str:
+    """One line of what a stage did: rows in, rows out, the reasons of the difference."""
+    dropped = ", ".join(f"{reason} {count:,}" for reason, count in manifest.dropped.items() if count)
+    rows = f"{manifest.rows_in:,} rows in, {manifest.rows_out:,} out"
+    return f"{manifest.stage:<10} {rows}{f' (dropped: {dropped})' if dropped else ''}, {manifest.cpu_seconds:.1f} CPU-s"

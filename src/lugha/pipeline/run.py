@@ -1,0 +1,99 @@
+"""Run a recipe from raw text to an exported model: the one file that names the stages in order and calls them.
+
+    run_recipe(load_recipe("demo"))
+
+Each stage writes its manifest last and is skipped when its inputs and settings are unchanged, so the same command goes on
+after an interruption, and after a changed setting redoes only what depends on it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from lugha.errors import InputError, nearest
+from lugha.pipeline.evaluating import evaluate_checkpoint
+from lugha.pipeline.exporting import export_run
+from lugha.pipeline.layout import Layout
+from lugha.pipeline.prepare import prepare_corpus, prepare_tokens
+from lugha.pipeline.reporting import report_run
+from lugha.pipeline.training import finished_training, train_recipe
+from lugha.recipe import Recipe
+from lugha.runs.folder import RunFolder
+from lugha.runs.manifest import only_current_stages
+
+Stage = Literal["corpus", "tokens", "train", "evaluate", "export"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run of the pipeline reached."""
+
+    last_stage: Stage
+    run: RunFolder | None = None  # from the train stage on
+    report: Path | None = None
+
+
+def run_recipe(
+    recipe: Recipe, *, until: str = "export", first: str | None = None, say: Callable[[str], None] = print
+) -> Outcome:
+    """Run the stages of a recipe in order.
+
+    Args:
+        until: the last stage to run.
+        first: redo this stage and those after it even where nothing changed; the stages before it must be there and
+            current, and are not run.
+        say: gets one line for each finished step.
+
+    Raises:
+        InputError: unknown stage, `first` after `until`, or an earlier stage is missing or stale.
+        LughaError: whatever the stage raises.
+    """
+    for name in (until, first or until):
+        if name not in STAGES:
+            raise InputError(f'No stage "{name}".{nearest(name, STAGES)}')
+    begin, end = STAGES.index(first or "corpus"), STAGES.index(until)  # type: ignore[arg-type]
+    if begin > end:
+        raise InputError(f"--from {first} comes after --until {until}: there is nothing to run.")
+    if first:
+        _forget(recipe, begin)
+    frozen = only_current_stages(f"Run without --from, or --from an earlier stage than {first}.")
+
+    for number, stage in enumerate(STAGES[:2]):
+        with frozen if number < begin else contextlib.nullcontext():
+            (prepare_corpus if stage == "corpus" else prepare_tokens)(recipe, say)
+        if number == end:
+            return Outcome(stage)
+    if begin > STAGES.index("train"):
+        trained = finished_training(recipe)
+    else:
+        trained = train_recipe(recipe, anew=first == "train", say=say)
+    say(f"train      {trained.run.id}: step {trained.step:,}, weights {trained.weights_sha256[:12]}")
+    if end >= STAGES.index("evaluate"):
+        split = Layout.of(recipe).corpus("split")
+        evaluate_checkpoint(trained.checkpoint, split=split, section=recipe.evaluate, output=trained.run.path, say=say)
+    if end >= STAGES.index("export"):
+        for manifest in export_run(recipe, trained):
+            say(f"export     {manifest.stage}: {manifest.details['gate']}")
+    report = report_run(recipe, trained.run)
+    say(f"report     {report}")
+    return Outcome(STAGES[end], trained.run, report)
+
+
+def _forget(recipe: Recipe, begin: int) -> None:
+    """Remove the outputs of the stages that `--from` redoes (training begins a new run instead)."""
+    layout = Layout.of(recipe)
+    if begin <= STAGES.index("corpus"):
+        shutil.rmtree(layout.corpus("split").parent, ignore_errors=True)
+    if begin <= STAGES.index("tokens"):
+        shutil.rmtree(layout.tokens.parent, ignore_errors=True)
+    if begin > STAGES.index("train"):
+        run = finished_training(recipe).run
+        if begin <= STAGES.index("evaluate"):
+            (run.path / "evaluation.json").unlink(missing_ok=True)
+        shutil.rmtree(run.path / "export", ignore_errors=True)

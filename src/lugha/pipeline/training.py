@@ -1,0 +1,103 @@
+"""The train stage of a recipe: a finished run is reused, an unfinished one goes on, else a new one begins."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from lugha.checkpoints.format import verify_checkpoint
+from lugha.checkpoints.restore import Verified, find_checkpoint
+from lugha.errors import InputError
+from lugha.pipeline.layout import Layout
+from lugha.recipe import Recipe
+from lugha.runs.files import write_json
+from lugha.runs.folder import RunFolder, find_runs, new_run, open_run
+from lugha.training.data import open_run_data
+from lugha.training.loop import TrainResult, train
+
+Say = Callable[[str], None]
+
+
+def train_recipe(
+    recipe: Recipe,
+    *,
+    resume: str | None = None,
+    anew: bool = False,
+    tokens: Path | None = None,
+    tokenizer: Path | None = None,
+    say: Say,
+) -> TrainResult:
+    """Train a recipe on its prepared tokens.
+
+    Args:
+        resume: `auto`, a run folder or a checkpoint: go on with that run. None: go on with the newest run of this recipe
+            that depends on the same values, whether finished or not, or begin a new one.
+        anew: begin a new run whatever is there.
+        tokens, tokenizer: other folders than the recipe's own layout.
+
+    Raises:
+        InputError: the tokens or the checkpoint asked for are not there or damaged.
+        RefusedError: the checkpoint belongs to another run.
+        InterruptedRunError: the training stopped early and can be resumed.
+    """
+    layout = Layout.of(recipe)
+    tokens, tokenizer = tokens or layout.tokens, tokenizer or layout.tokenizer
+    if resume not in (None, "auto"):
+        assert resume is not None
+        run, found = _asked_for(Path(resume), say)
+        return train(recipe, tokens=tokens, tokenizer=tokenizer, run=run, resume=found)
+    depends_on = open_run_data(recipe, tokens, tokenizer).depends_on
+    run = None if anew else _same_run(recipe, depends_on)
+    if run is None:
+        run = new_run(recipe.run.root, recipe.name)
+        write_json(run.path / "run.json", {"depends_on": depends_on})
+        return train(recipe, tokens=tokens, tokenizer=tokenizer, run=run)
+    if (done := _finished(run)) is not None:
+        say(f"train      {run.id} is finished at step {done.step:,}: nothing to do")
+        return done
+    return train(recipe, tokens=tokens, tokenizer=tokenizer, run=run, resume=find_checkpoint(run.checkpoints, say=say))
+
+
+def finished_training(recipe: Recipe) -> TrainResult:
+    """The finished training of this recipe on its prepared tokens.
+
+    Raises:
+        InputError: there is none; the message says what to run.
+    """
+    layout = Layout.of(recipe)
+    run = _same_run(recipe, open_run_data(recipe, layout.tokens, layout.tokenizer).depends_on)
+    done = _finished(run) if run else None
+    if done is None:
+        where = f"{run.path} is unfinished" if run else f"there is no run below {recipe.run.root}"
+        raise InputError(f"Recipe {recipe.name} is not trained with these settings: {where}. Run it --until train first.")
+    return done
+
+
+def _asked_for(path: Path, say: Say) -> tuple[RunFolder, Verified | None]:
+    run = open_run(path)
+    if path.resolve() == run.path.resolve():
+        return run, find_checkpoint(run.checkpoints, say=say)
+    return run, Verified(path, verify_checkpoint(path))
+
+
+def _same_run(recipe: Recipe, depends_on: dict[str, str]) -> RunFolder | None:
+    """The newest run whose weights are a function of the same values."""
+    for run in find_runs(recipe.run.root, recipe.name):
+        record = run.path / "run.json"
+        if record.is_file() and json.loads(record.read_text(encoding="utf-8"))["depends_on"] == depends_on:
+            return run
+    return None
+
+
+def _finished(run: RunFolder) -> TrainResult | None:
+    """The result of a finished run whose final checkpoint is still whole."""
+    if not run.finished.is_file():
+        return None
+    record = json.loads(run.finished.read_text(encoding="utf-8"))
+    folder = run.path / record["checkpoint"]
+    try:
+        manifest = verify_checkpoint(folder)
+    except InputError:
+        return None
+    return TrainResult(run, folder, manifest.step, manifest.weights_sha256())
