@@ -35,8 +35,8 @@ _HOME = {
     "translate": "lugha.evaluation.decode",  # translate
     "load_model": "lugha.models.build",
     "export_hf": "lugha.export.hf",  # export --format hf
-    "get_language": "lugha.languages",  # languages
-    "Normaliser": "lugha.languages",
+    "get_language": "lugha.languages.registry",  # languages
+    "Normaliser": "lugha.languages.normalise",
 }
 
 __all__ = ["__version__", *sorted(_HOME)]  # noqa: PLE0604
@@ -50,8 +50,8 @@ if TYPE_CHECKING:
     from lugha.evaluation.decode import translate as translate
     from lugha.evaluation.score_files import score_files as score_files
     from lugha.export.hf import export_hf as export_hf
-    from lugha.languages import Normaliser as Normaliser
-    from lugha.languages import get_language as get_language
+    from lugha.languages.normalise import Normaliser as Normaliser
+    from lugha.languages.registry import get_language as get_language
     from lugha.models.build import load_model as load_model
     from lugha.pipeline.evaluating import evaluate_checkpoint as evaluate_checkpoint
     from lugha.pipeline.run import run_recipe as run_recipe

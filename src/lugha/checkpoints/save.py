@@ -50,6 +50,8 @@ def save_checkpoint(
     Raises:
         InterruptedRunError: the disk is full; the checkpoints that were there are untouched.
     """
+    from transformers.utils import logging as transformers_logging
+
     folder = checkpoints / checkpoint_name(state.step)
     partial = checkpoints / f".{folder.name}.partial"
     older = [path for step, path in list_checkpoints(checkpoints) if 0 <= step < state.step]
@@ -58,6 +60,7 @@ def save_checkpoint(
             for leftover in checkpoints.glob(".*.partial"):
                 shutil.rmtree(leftover)
             partial.mkdir(parents=True)
+            transformers_logging.disable_progress_bar()  # a bar for files written in milliseconds
             model.save_pretrained(partial)
             save_file(optimiser_tensors(model, optimiser), partial / OPTIMISER)
             save_file(random_tensors(), partial / RANDOM)

@@ -29,7 +29,7 @@ def clean(
     """Read txt, jsonl, tsv, csv, Parquet or two aligned files; repair and normalise every text."""
     from lugha.cli.printing import print_manifest
     from lugha.corpus.clean import clean_corpus
-    from lugha.corpus.read import sources_from_path
+    from lugha.corpus.find import sources_from_path
 
     sources = sources_from_path(
         input,

@@ -90,9 +90,11 @@ def load_model(folder: Path) -> PreTrainedModel:
         InputError: there is no model, or its files do not belong together.
     """
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
+    from transformers.utils import logging
 
     if not (folder / "config.json").is_file():
         raise InputError(f"{folder}: no model here (config.json is missing). Give a checkpoint or an exported folder.")
+    logging.disable_progress_bar()  # a bar for files read in milliseconds
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         cls = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM

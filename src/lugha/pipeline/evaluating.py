@@ -126,8 +126,6 @@ class _Rows:
 class _Encoded:
     """Documents encoded in memory, as `PackedBatches` reads them."""
 
-    folder: Path
-    split: str
     documents: list[npt.NDArray[np.int64]]
 
     @property
@@ -188,7 +186,7 @@ def _likelihood(model: Any, tokenizer: Tokenizer, rows: _Rows, lang: str, recipe
     texts = rows.frame.filter(pl.col("lang") == lang)["text"].to_list()
     encoded = Encoder(tokenizer).encode(texts)
     documents = np.split(encoded.ids.astype(np.int64), encoded.offsets[1:-1])
-    store = _Encoded(rows.folder, rows.which, documents)
+    store = _Encoded(documents)
     batches = PackedBatches(store, recipe.tokens.max_length, recipe.train.micro_batch, recipe.seed, shuffled=False)
     every = (batches.micro_batch(0, i) for i in range(batches.micro_batches(0)))
     device = next(iter(model.parameters())).device

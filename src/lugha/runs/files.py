@@ -11,6 +11,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,6 +77,14 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
 
 
+def _is_disk_full(error: Exception) -> bool:
+    """Libraries written in Rust and C++ raise their own classes and put the number of errno(3) into the message."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number is None and (found := re.search(r"\b(?:os error|errno) (\d+)", str(error))):
+        number = int(found[1])
+    return number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
 @contextlib.contextmanager
 def disk_full_is_one_line(target: Path) -> Iterator[None]:
     """Turn "no space left" and "file too large" into one line that names the file and what to do.
@@ -85,8 +94,8 @@ def disk_full_is_one_line(target: Path) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    except Exception as error:
+        if not _is_disk_full(error):
             raise
         place = target if target.exists() else target.parent
         free = shutil.disk_usage(place).free / 1e6 if place.exists() else 0.0

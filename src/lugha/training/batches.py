@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -56,14 +55,6 @@ class Documents(Protocol):
     """Documents as token ids, by number: `TokenShards`, or a few encoded in memory."""
 
     @property
-    def folder(self) -> Path:
-        """Where they are from, for errors."""
-
-    @property
-    def split(self) -> str:
-        """train, validation or test."""
-
-    @property
     def lengths(self) -> npt.NDArray[np.integer]:
         """[documents] ids in each."""
 
@@ -84,7 +75,9 @@ class PackedBatches:
 
     def __post_init__(self) -> None:
         if len(self) == 0:
-            raise InputError(f"{self.shards.folder}: no documents in the {self.shards.split} split, nothing to train on.")
+            raise InputError(
+                "The split has no documents: nothing to train or measure on. See the split stage's manifest.json."
+            )
 
     @functools.cached_property
     def pieces(self) -> Pieces:
@@ -173,8 +166,8 @@ class PairBatches:
     def __post_init__(self) -> None:
         if len(self.examples) == 0:
             raise InputError(
-                f"{self.shards.folder}: no pair of the {self.shards.split} split fits tokens.max_length "
-                f"{self.tokens.max_length}, nothing to train on."
+                f"No pair fits tokens.max_length {self.tokens.max_length} on both sides: nothing to train on. Raise it, "
+                "or see in the split stage's manifest.json why there are no pairs."
             )
 
     @functools.cached_property

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from lugha.errors import InputError
-from lugha.languages import get_language
+from lugha.languages.registry import get_language
 from lugha.recipe import Recipe
 from lugha.runs.manifest import verify_stage
 from lugha.tokens.shards import TokenShards
@@ -47,9 +47,9 @@ def open_run_data(recipe: Recipe, tokens: Path, tokenizer: Path) -> RunData:
     manifest = verify_stage(tokens, ("tokens",))
     loaded = load_tokenizer(tokenizer)
     fingerprint = tokenizer_fingerprint(tokenizer)
-    if manifest.details["tokenizer"] != fingerprint:
+    if manifest.details["fingerprint"] != fingerprint:
         raise InputError(
-            f"{tokens}: made with another tokenizer ({manifest.details['tokenizer'][:8]}) than {tokenizer} "
+            f"{tokens}: made with another tokenizer ({manifest.details['fingerprint'][:8]}) than {tokenizer} "
             f"({fingerprint[:8]}). Run `lugha tokens build` with this tokenizer."
         )
     size = loaded.get_vocab_size()

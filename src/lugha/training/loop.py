@@ -103,7 +103,7 @@ def train(
         else:
             torch.manual_seed(recipe.seed)  # dropout; the weights have drawn from the generator
         if section.gradient_checkpointing:
-            model.gradient_checkpointing_enable({"use_reentrant": False})
+            model.activation_checkpointing_enable({"use_reentrant": False})
         if section.compile:
             model.model.compile()
 

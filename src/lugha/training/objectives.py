@@ -3,8 +3,8 @@
 An objective returns the *sum* of -ln p over the predicted tokens; the loop divides by the number of predicted tokens of the
 whole step, so the loss does not depend on how a step is cut into micro-batches.
 
-Logits are computed for predicted positions only: padding and context cost no projection onto the vocabulary.
-Legend: B rows, T tokens, D width, V vocabulary, P predicted tokens of the micro-batch.
+Only predicted positions are projected onto the vocabulary, so padding and context cost nothing there.
+Legend: B rows, T tokens, D width.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
-from torch.nn import functional
 
 from lugha.training.batches import IGNORED, Batch
+from lugha.training.cross_entropy import projected_nats
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -38,8 +38,7 @@ def causal_nats(model: PreTrainedModel, batch: Batch, label_smoothing: float = 0
     ).last_hidden_state
     targets_BT = batch["labels"][:, 1:]
     predicted_BT = targets_BT != IGNORED
-    logits_PV = model.lm_head(hidden_BTD[:, :-1][predicted_BT])
-    return _nats(logits_PV, targets_BT[predicted_BT], label_smoothing)
+    return projected_nats(hidden_BTD[:, :-1][predicted_BT], model.lm_head.weight, targets_BT[predicted_BT], label_smoothing)
 
 
 def seq2seq_nats(model: PreTrainedModel, batch: Batch, label_smoothing: float = 0.0) -> torch.Tensor:
@@ -51,12 +50,7 @@ def seq2seq_nats(model: PreTrainedModel, batch: Batch, label_smoothing: float = 
         use_cache=False,
     ).last_hidden_state
     predicted_BT = batch["labels"] != IGNORED
-    logits_PV = model.lm_head(hidden_BTD[predicted_BT])
-    return _nats(logits_PV, batch["labels"][predicted_BT], label_smoothing)
+    return projected_nats(hidden_BTD[predicted_BT], model.lm_head.weight, batch["labels"][predicted_BT], label_smoothing)
 
 
 OBJECTIVES: dict[str, Objective] = {"pretrain": causal_nats, "seq2seq": seq2seq_nats}
-
-
-def _nats(logits_PV: torch.Tensor, targets_P: torch.Tensor, label_smoothing: float) -> torch.Tensor:
-    return functional.cross_entropy(logits_PV.float(), targets_P, reduction="sum", label_smoothing=label_smoothing)

@@ -1,0 +1,174 @@
+"""Saving: whole or not there, and nothing else is touched."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from lugha.checkpoints.format import FORMAT, list_checkpoints, read_checkpoint, verify_checkpoint
+from lugha.checkpoints.save import keep_newest
+from lugha.models.build import load_model
+from tests.checkpoints.conftest import DEPENDS_ON, Trainee
+
+
+def test_a_checkpoint_holds_what_the_format_says(three: Path) -> None:
+    folder = three / "step-00000003"
+    assert {p.name for p in folder.iterdir()} == {
+        "config.json",
+        "generation_config.json",
+        "manifest.json",
+        "model.safetensors",
+        "optimiser.safetensors",
+        "random.safetensors",
+        "recipe.yaml",
+        "tokenizer.json",
+        "trainer.json",
+    }
+    manifest = verify_checkpoint(folder)
+    assert (manifest.format, manifest.run, manifest.step, manifest.depends_on) == (FORMAT, "run", 3, DEPENDS_ON)
+    assert {f.path for f in manifest.files} == {p.name for p in folder.iterdir()} - {"manifest.json"}
+    assert json.loads((folder / "trainer.json").read_text())["step"] == 3
+    assert load_file(folder / "optimiser.safetensors")["model.embed_tokens.weight|exp_avg"].shape == (300, 16)
+
+
+def test_parents_form_a_chain(three: Path) -> None:
+    parents = [read_checkpoint(folder).parent for _, folder in list_checkpoints(three)]
+    assert parents[-1] is None
+    assert len({*parents}) == 3
+
+
+def test_the_model_loads_by_transformers_alone(three: Path, trainee: Trainee) -> None:
+    loaded = load_model(three / "step-00000003").state_dict()
+    assert all((loaded[k] == v).all() for k, v in trainee.weights().items())
+
+
+def test_saving_a_step_again_replaces_it(tmp_path: Path, trainee: Trainee) -> None:
+    trainee.step()
+    first = read_checkpoint(trainee.save(tmp_path / "c")).weights_sha256()
+    trainee.model.model.norm.weight.data += 1
+    second = read_checkpoint(trainee.save(tmp_path / "c")).weights_sha256()
+    assert first != second
+    assert [step for step, _ in list_checkpoints(tmp_path / "c")] == [1]
+
+
+def test_only_the_newest_are_kept_and_damaged_ones_left(three: Path) -> None:
+    (three / "step-00000002" / "manifest.json").write_text("{")
+    assert [p.name for p in keep_newest(three, 2)] == []
+    assert keep_newest(three, 2) == []
+    (three / "step-00000002" / "manifest.json").unlink()
+    with pytest.raises(ValueError, match="fewer than two"):
+        keep_newest(three, 1)
+
+
+def test_retention_deletes_the_oldest(three: Path) -> None:
+    assert [p.name for p in keep_newest(three, 2)] == ["step-00000001"]
+    assert [step for step, _ in list_checkpoints(three)] == [3, 2]
+
+
+_CHILD = """
+    import os, sys
+    from pathlib import Path
+    from tests.checkpoints.conftest import Trainee
+    import lugha.checkpoints.save as save
+
+    folder = Path(sys.argv[1])
+    count, point = 0, 0
+    def counted(inner):
+        def call(*a, **k):
+            global count
+            count += 1
+            if count == point:
+                os._exit(137)
+            return inner(*a, **k)
+        return call
+    # Every file operation of a save: each may be the last thing that a process does.
+    for name in ("mkdir", "rename", "replace", "write_text", "open", "unlink"):
+        setattr(Path, name, counted(getattr(Path, name)))
+    os.fsync = counted(os.fsync)
+    save.save_file = counted(save.save_file)
+    save.shutil.copyfile = counted(save.shutil.copyfile)
+
+    trainee = Trainee(); trainee.step()
+    def two_saves(place):
+        global count
+        place.mkdir(parents=True)
+        trainee.save(place / "c")
+        trainee.step()
+        count = 0
+        trainee.save(place / "c")
+
+    if os.fork() == 0:  # the whole way once, to count
+        two_saves(folder / "whole")
+        (folder / "operations").write_text(str(count))
+        os._exit(0)
+    os.wait()
+    operations = int((folder / "operations").read_text())
+    for number in range(1, operations + 1):
+        if os.fork() == 0:
+            point = 0
+            place = folder / f"{number:03d}"
+            place.mkdir(parents=True)
+            trainee.save(place / "c"); trainee.step()
+            count, point = 0, number
+            trainee.save(place / "c")
+            os._exit(1)  # not reached: the process died inside
+        assert os.waitstatus_to_exitcode(os.wait()[1]) == 137, number
+    print(operations)
+"""
+
+
+def test_a_process_that_dies_at_any_file_operation_leaves_a_good_checkpoint(tmp_path: Path) -> None:
+    """A real process is ended at each operation of a save in turn; the last good checkpoint never goes back."""
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(_CHILD), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
+        cwd=root,
+    )
+    assert done.returncode == 0, done.stderr
+    operations = int(done.stdout)
+    assert operations > 20
+    for number in range(1, operations + 1):
+        listed = list_checkpoints(tmp_path / f"{number:03d}" / "c")
+        assert [step for step, folder in listed if verify_checkpoint(folder)] in ([1], [2, 1]), f"operation {number}"
+
+
+def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
+    """A file-size limit stands in for a full disk: the kernel refuses the bytes in the middle of the weights."""
+    code = f"""
+        import resource, signal, sys
+        from pathlib import Path
+        from lugha.errors import InterruptedRunError
+        from tests.checkpoints.conftest import Trainee
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        trainee = Trainee(); trainee.step(); trainee.save(Path(sys.argv[1])); trainee.step()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (9000, {resource.RLIM_INFINITY}))
+        try: trainee.save(Path(sys.argv[1]))
+        except InterruptedRunError as error: print(error); sys.exit(error.exit_code)
+    """
+    assert signal.SIGXFSZ
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "c")],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=root,
+        env=os.environ | {"PYTHONPATH": str(root)},
+    )
+    assert done.returncode == 75, done.stderr
+    assert "No space left on the disk" in done.stdout
+    assert [p.name for p in (tmp_path / "c").iterdir()] == ["step-00000001"]
+    assert verify_checkpoint(tmp_path / "c" / "step-00000001").step == 1
