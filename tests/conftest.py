@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Wall-clock time is never tested: a busy machine would fail a right program.
+settings.register_profile("lugha", deadline=None)
+settings.load_profile("lugha")
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,9 @@
 
     corpus/cleaned/00000.parquet, 00001.parquet, ... , manifest.json
 
-A shard holds up to `rows_per_shard` rows in row groups of 50,000, so that any corpus is processed in the memory of one row
-group. A pair is one row: its two sides can only be kept or dropped together. All stages below go through these functions;
-none opens Parquet by itself.
+A shard holds up to `rows_per_shard` rows in row groups of 50,000, so that any corpus is processed in the memory of one
+row group. A pair is one row: its two sides can only be kept or dropped together. All stages below go through these
+functions; none opens Parquet by itself.
 
     documents  id, text, lang, source, licence, group, split
     pairs      id, source_text, target_text, source_lang, target_lang, score, source, licence, group, split
@@ -65,9 +65,7 @@ def open_corpus(folder: Path, stages: tuple[str, ...] = ()) -> StageManifest:
     if "kind" not in manifest.details:
         raise InputError(f"{folder}: made by stage {manifest.stage}, which is not a corpus stage.")
     if manifest.rows_out == 0:
-        raise InputError(
-            f"{folder}: the corpus is empty (0 rows): every row was dropped before. See its manifest.json."
-        )
+        raise InputError(f"{folder}: the corpus is empty (0 rows): every row was dropped before. See its manifest.json.")
     return manifest
 
 
@@ -87,9 +85,7 @@ def read_frames(paths: Iterable[Path], columns: Sequence[str] | None = None) -> 
             with pq.ParquetFile(path) as shard:
                 missing = sorted(set(columns or ()) - set(shard.schema_arrow.names))
                 if missing:
-                    raise InputError(
-                        f"{path}: has no column {missing[0]}; it has {', '.join(shard.schema_arrow.names)}."
-                    )
+                    raise InputError(f"{path}: has no column {missing[0]}; it has {', '.join(shard.schema_arrow.names)}.")
                 for batch in shard.iter_batches(ROWS_PER_GROUP, columns=list(columns) if columns else None):
                     frame = pl.from_arrow(pa.Table.from_batches([batch]))
                     assert isinstance(frame, pl.DataFrame)
@@ -118,9 +114,7 @@ class ShardWriter:
             (self._out.folder / self._subfolder).mkdir(parents=True, exist_ok=True)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._close_shard()
 
     def write(self, frame: pl.DataFrame) -> None:

@@ -14,7 +14,7 @@ of n documents is that of their text plus n (`text_bytes`): the compressors see 
 Legend: B rows, T tokens, D width, P predicted tokens of a micro-batch.
 """
 
-# ruff: noqa: N803, N806 - tensor names carry their shape
+
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def run_recipe(
     for name in (until, first or until):
         if name not in STAGES:
             raise InputError(f'No stage "{name}".{nearest(name, STAGES)}')
-    begin, end = STAGES.index(first or "corpus"), STAGES.index(until)  # type: ignore[arg-type]
+    begin, end = STAGES.index(first or "corpus"), STAGES.index(until)
     if begin > end:
         raise InputError(f"--from {first} comes after --until {until}: there is nothing to run.")
     if first:

@@ -48,15 +48,15 @@ def train_recipe(
         run, found = _asked_for(Path(resume), say)
         return train(recipe, tokens=tokens, tokenizer=tokenizer, run=run, resume=found)
     depends_on = open_run_data(recipe, tokens, tokenizer).depends_on
-    run = None if anew else _same_run(recipe, depends_on)
-    if run is None:
+    same = None if anew else _same_run(recipe, depends_on)
+    if same is None:
         run = new_run(recipe.run.root, recipe.name)
         write_json(run.path / "run.json", {"depends_on": depends_on})
         return train(recipe, tokens=tokens, tokenizer=tokenizer, run=run)
-    if (done := _finished(run)) is not None:
-        say(f"train      {run.id} is finished at step {done.step:,}: nothing to do")
+    if (done := _finished(same)) is not None:
+        say(f"train      {same.id} is finished at step {done.step:,}: nothing to do")
         return done
-    return train(recipe, tokens=tokens, tokenizer=tokenizer, run=run, resume=find_checkpoint(run.checkpoints, say=say))
+    return train(recipe, tokens=tokens, tokenizer=tokenizer, run=same, resume=find_checkpoint(same.checkpoints, say=say))
 
 
 def finished_training(recipe: Recipe) -> TrainResult:
