@@ -91,6 +91,15 @@ def test_a_tokenizer_with_tokens_of_several_blanks_is_not_cut() -> None:
     assert by_encoder(Encoder(tokenizer), texts) == by_tokenizer(tokenizer, texts)
 
 
+@pytest.mark.parametrize("style", STYLES)
+def test_an_added_token_with_a_blank_is_found(style: Style) -> None:
+    tokenizer = as_plain_text(Tokenizer.from_str(made_tokenizer(style).to_str()))
+    tokenizer.add_tokens(["kijani shambani"])
+    texts = ["majani ya kijani shambani leo", "kijani"]
+    assert tokenizer.get_vocab_size() - 1 in by_tokenizer(tokenizer, texts)[0]
+    assert by_encoder(Encoder(tokenizer), texts) == by_tokenizer(tokenizer, texts)
+
+
 def test_the_callers_tokenizer_stays_as_it_is_and_its_truncation_is_not_obeyed() -> None:
     tokenizer = Tokenizer.from_str(made_tokenizer("bytes").to_str())
     tokenizer.enable_truncation(5)

@@ -224,10 +224,7 @@ def _described(pools: Pools) -> Space[Meaning]:
 def _identity(pools: Pools) -> Space[Meaning]:
     """My sister will be a doctor."""
     roles = [NounPhrase(role, adjective=a) for role in pools.nouns("role") for a in (None, "good", "new")]
-    tenses = [w for w in pools.language.tenses if w.tense != "perfect"]
-    if When("past", positive=False) not in tenses:
-        tenses.remove(When("past"))  # Igbo: bụ has no past
-    return combined(Identity, pools.kin_or_named, one_of(tenses), one_of(roles))
+    return combined(Identity, pools.kin_or_named, one_of(pools.language.being), one_of(roles))
 
 
 def _possession(pools: Pools) -> Space[Meaning]:

@@ -19,7 +19,7 @@ class Language:
         expresses: whether the language says a noun phrase so that nothing of it is lost; the flag says whether a verb
             agrees with the phrase (and so may show its number).
         attributive: adjectives that stand at a noun; `predicative`: those that stand after "is".
-        tenses: the verb forms that the renderer knows.
+        tenses: the verb forms that the renderer knows; `being`: those of the verb "to be" (Igbo bụ has no past).
     """
 
     code: str
@@ -35,6 +35,7 @@ class Language:
     cities: tuple[str, ...]
     names: tuple[str, ...]
     tenses: tuple[When, ...]
+    being: tuple[When, ...]
 
 
 SWAHILI = Language(
@@ -60,6 +61,14 @@ SWAHILI = Language(
         When("perfect"),
         When("perfect", positive=False),
     ),
+    being=(
+        When("present"),
+        When("present", positive=False),
+        When("past"),
+        When("past", positive=False),
+        When("future"),
+        When("future", positive=False),
+    ),
 )
 IGBO = Language(
     code="ibo",
@@ -78,6 +87,12 @@ IGBO = Language(
         When("present"),
         When("present", positive=False),
         When("past"),
+        When("future"),
+        When("future", positive=False),
+    ),
+    being=(
+        When("present"),
+        When("present", positive=False),
         When("future"),
         When("future", positive=False),
     ),

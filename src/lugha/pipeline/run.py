@@ -62,13 +62,12 @@ def run_recipe(
         raise InputError(f"--from {first} comes after --until {until}: there is nothing to run.")
     if first:
         _forget(recipe, begin)
-    frozen = only_current_stages(f"Run without --from, or --from an earlier stage than {first}.")
-
-    for number, stage in enumerate(STAGES[:2]):
-        with frozen if number < begin else contextlib.nullcontext():
-            (prepare_corpus if stage == "corpus" else prepare_tokens)(recipe, say)
+    hint = f"Run without --from, or --from an earlier stage than {first}."
+    for number, prepare in enumerate((prepare_corpus, prepare_tokens)):
+        with only_current_stages(hint) if number < begin else contextlib.nullcontext():
+            prepare(recipe, say)
         if number == end:
-            return Outcome(stage)
+            return Outcome(STAGES[number])
     if begin > STAGES.index("train"):
         trained = finished_training(recipe)
     else:

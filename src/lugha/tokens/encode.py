@@ -12,7 +12,7 @@ seen, and looked up afterwards. Nine words of ten are repeats even in a corpus o
     metaspace  cut at every blank, and leave it out: it is written as `▁`, the text begins with another `▁`, and no token
                holds one but at its start. (Checked: a tokenizer that has tokens of several blanks is not cut.)
 
-A tokenizer of any other make is never cut.
+A tokenizer of any other make is never cut, nor one with added tokens of its own, which may hold blanks.
 """
 
 from __future__ import annotations
@@ -113,6 +113,8 @@ class _KnownWords:
 def _cutter(tokenizer: Tokenizer) -> tuple[Callable[[str], list[str]], list[int]]:
     """The function that cuts a text into words, and the ids of a word of no letters (between two blanks)."""
     style = style_of(tokenizer)
+    if not all(token.special for token in tokenizer.get_added_tokens_decoder().values()):
+        return _whole, []
     if style == "bytes":
         return _BEFORE_BLANK.split, []
     vocabulary = tokenizer.get_vocab()

@@ -73,7 +73,7 @@ class TokenShardWriter:
         while start < len(ends) - 1:
             room = self._tokens_per_shard - self._tokens_in_shard
             stop = int(np.searchsorted(ends, ends[start] + room, side="right")) - 1
-            if stop == start and self._bin is not None:
+            if stop <= start and self._bin is not None:
                 self._close_shard()
                 continue
             stop = max(stop, start + 1)

@@ -97,7 +97,7 @@ def train_tokenizer(input: Path, output: Path, *, section: TokenizerSection, see
         if section.path is None:
             _train(texts, plan, section, special, out).save(str(file))
         else:
-            _check_roles(section.path, load_tokenizer(section.path), languages)
+            _check_existing(section.path, load_tokenizer(section.path), languages)
             file.write_bytes(tokenizer_file(section.path).read_bytes())
         tokenizer = load_tokenizer(file)
         where, measured = _text_to_measure(input, texts, plan)
@@ -168,9 +168,13 @@ def _some(texts: Texts, seed: int) -> list[tuple[str, str]]:
     return [(draw.stream[0], text) for draw in sample(texts, plan) for text in draw.training]
 
 
-def _check_roles(path: Path, tokenizer: Tokenizer, languages: list[str]) -> None:
+def _check_existing(path: Path, tokenizer: Tokenizer, languages: list[str]) -> None:
+    """Every role has its token, and the ids leave no gap (the size is then a bound for them)."""
     for token in (*CORE_TOKENS, *languages):
         try:
             token_id(tokenizer, token)
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
+    size, last = tokenizer.get_vocab_size(), max(tokenizer.get_vocab().values())
+    if last != size - 1:
+        raise InputError(f"{path}: has {size} tokens with ids up to {last}. Number them 0 to {size - 1}, without a gap.")

@@ -10,7 +10,7 @@ Legend: P predicted tokens, D width, V vocabulary, C tokens of a piece.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.autograd.function import once_differentiable
@@ -18,18 +18,24 @@ from torch.autograd.function import once_differentiable
 _PIECE_BYTES = 16 << 20  # of fp32 logits; glibc serves blocks below 32 MB from memory it keeps
 
 
+class Cost(NamedTuple):
+    """What a micro-batch costs, summed over its predicted tokens."""
+
+    objective: torch.Tensor  # what is minimised: with label smoothing where the recipe asks for it; differentiable
+    nats: torch.Tensor  # -ln p of the right tokens: what is reported; equal to the objective without smoothing
+
+
 def projected_nats(
     hidden_PD: torch.Tensor, weight_VD: torch.Tensor, targets_P: torch.Tensor, label_smoothing: float = 0.0
-) -> torch.Tensor:
-    """Sum over P of -ln softmax(hidden weight^T)[target], a scalar in fp32.
+) -> Cost:
+    """Sum over P of -ln softmax(hidden weight^T)[target], with and without label smoothing; scalars in fp32.
 
-    Equal to `cross_entropy(hidden @ weight.T, targets, reduction="sum", label_smoothing=...)`. Under autocast the two
+    `objective` equals `cross_entropy(hidden @ weight.T, targets, reduction="sum", label_smoothing=...)`. Under autocast the
     products are computed in the compute type; the softmax always in fp32.
     """
     device = hidden_PD.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight_VD.dtype
-    nats: torch.Tensor = _ProjectedNats.apply(hidden_PD, weight_VD, targets_P, label_smoothing, dtype)
-    return nats
+    return Cost(*_ProjectedNats.apply(hidden_PD, weight_VD, targets_P, label_smoothing, dtype))  # type: ignore[no-untyped-call]
 
 
 class _ProjectedNats(torch.autograd.Function):
@@ -41,7 +47,7 @@ class _ProjectedNats(torch.autograd.Function):
         targets_P: torch.Tensor,
         label_smoothing: float,
         dtype: torch.dtype,
-    ) -> torch.Tensor:
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         vocabulary = weight_VD.shape[0]
         piece = max(1, _PIECE_BYTES // (4 * vocabulary))
         wanted = any(ctx.needs_input_grad[:2])
@@ -49,14 +55,15 @@ class _ProjectedNats(torch.autograd.Function):
         grad_hidden_PD = torch.empty_like(hidden_PD) if wanted else None
         grad_weight_VD = torch.zeros_like(weight_VD, dtype=torch.float32) if wanted else None
         nats = torch.zeros((), dtype=torch.float32, device=hidden_PD.device)
+        uniform = torch.zeros_like(nats)  # the same against a uniform target
         with torch.autocast(hidden_PD.device.type, enabled=False):
             for begin in range(0, len(targets_P), piece):
                 hidden_CD = hidden_PD[begin : begin + piece].to(dtype)
                 target_C1 = targets_P[begin : begin + piece, None]
                 log_p_CV = torch.log_softmax((hidden_CD @ weight.T).float(), dim=-1)
-                nats -= (1 - label_smoothing) * log_p_CV.gather(1, target_C1).sum()
+                nats -= log_p_CV.gather(1, target_C1).sum()
                 if label_smoothing:
-                    nats -= label_smoothing / vocabulary * log_p_CV.sum()
+                    uniform -= log_p_CV.sum() / vocabulary
                 if grad_hidden_PD is None or grad_weight_VD is None:
                     continue
                 # d nats / d logits = softmax - (1 - s) onehot(target) - s / V
@@ -69,10 +76,11 @@ class _ProjectedNats(torch.autograd.Function):
                 grad_weight_VD += (slope.T @ hidden_CD).float()
         if wanted:
             ctx.save_for_backward(grad_hidden_PD, grad_weight_VD)
-        return nats
+        ctx.mark_non_differentiable(nats)
+        return (1 - label_smoothing) * nats + label_smoothing * uniform, nats
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    def backward(ctx: Any, grad: torch.Tensor, _: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         grad_hidden_PD, grad_weight_VD = ctx.saved_tensors
         return grad_hidden_PD * grad, grad_weight_VD * grad, None, None, None

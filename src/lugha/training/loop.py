@@ -138,9 +138,9 @@ def train(
             step_nats = torch.zeros((), device=compute.device)
             for batch in micro_batches:
                 with compute.autocast():
-                    nats = objective(model, _to(batch, compute.device), section.label_smoothing)
-                torch.autograd.backward(nats / targets)
-                step_nats += nats.detach()
+                    cost = objective(model, _to(batch, compute.device), section.label_smoothing)
+                torch.autograd.backward(cost.objective / targets)
+                step_nats += cost.nats
             grad_norm = torch.nn.utils.clip_grad_norm_(model.parameters(), section.clip)
             loss = float(step_nats) / targets
             if not math.isfinite(loss) or not math.isfinite(float(grad_norm)):
@@ -226,7 +226,7 @@ def validate(model: PreTrainedModel, objective: Objective, batches: Batches, lim
         for index in range(min(limit, batches.micro_batches(0))):
             batch = batches.micro_batch(0, index)
             with compute.autocast():
-                nats += float(objective(model, _to(batch, compute.device), 0.0))
+                nats += float(objective(model, _to(batch, compute.device), 0.0).nats)
             tokens += predicted_tokens(batch)
     model.train()
     return nats / tokens
@@ -252,7 +252,7 @@ def _check_start(model: PreTrainedModel, objective: Objective, first: Batch, com
     """Compare the loss before the first update with chance; draws nothing from the random generators."""
     model.train(False)
     with torch.no_grad(), compute.autocast():
-        nats = float(objective(model, _to(first, compute.device), 0.0))
+        nats = float(objective(model, _to(first, compute.device), 0.0).nats)
     check_first_loss(nats / predicted_tokens(first), vocab_size)
 
 

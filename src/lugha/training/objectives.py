@@ -1,6 +1,6 @@
 """Objectives: what one micro-batch costs. All that differs between the roads stands here.
 
-An objective returns the *sum* of -ln p over the predicted tokens; the loop divides by the number of predicted tokens of the
+An objective returns the *sum* over the predicted tokens; the loop divides by the number of predicted tokens of the
 whole step, so the loss does not depend on how a step is cut into micro-batches.
 
 Only predicted positions are projected onto the vocabulary, so padding and context cost nothing there.
@@ -12,15 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import torch
-
 from lugha.training.batches import IGNORED, Batch
-from lugha.training.cross_entropy import projected_nats
+from lugha.training.cross_entropy import Cost, projected_nats
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-Objective = Callable[["PreTrainedModel", Batch, float], torch.Tensor]
+Objective = Callable[["PreTrainedModel", Batch, float], Cost]
 
 
 def predicted_tokens(batch: Batch) -> int:
@@ -28,8 +26,8 @@ def predicted_tokens(batch: Batch) -> int:
     return int((batch["labels"] != IGNORED).sum())
 
 
-def causal_nats(model: PreTrainedModel, batch: Batch, label_smoothing: float = 0.0) -> torch.Tensor:
-    """Sum of -ln p(next token) over a packed micro-batch of a decoder; a scalar in fp32.
+def causal_nats(model: PreTrainedModel, batch: Batch, label_smoothing: float = 0.0) -> Cost:
+    """-ln p(next token) over a packed micro-batch of a decoder.
 
     Without an attention mask transformers derives the document mask from positions that restart.
     """
@@ -41,8 +39,8 @@ def causal_nats(model: PreTrainedModel, batch: Batch, label_smoothing: float = 0
     return projected_nats(hidden_BTD[:, :-1][predicted_BT], model.lm_head.weight, targets_BT[predicted_BT], label_smoothing)
 
 
-def seq2seq_nats(model: PreTrainedModel, batch: Batch, label_smoothing: float = 0.0) -> torch.Tensor:
-    """Sum of -ln p(target token) over a micro-batch of an encoder-decoder; a scalar in fp32."""
+def seq2seq_nats(model: PreTrainedModel, batch: Batch, label_smoothing: float = 0.0) -> Cost:
+    """-ln p(target token) over a micro-batch of an encoder-decoder."""
     hidden_BTD = model.model(
         input_ids=batch["input_ids"],
         attention_mask=batch["attention_mask"],
