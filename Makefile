@@ -24,7 +24,7 @@ demo: venv
 lint: venv
 	@echo "lugha: ruff"; $(BIN)/ruff check .; $(BIN)/ruff format --check .
 	@echo "lugha: mypy"; $(BIN)/mypy
-	@echo "lugha: import-linter"; $(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+	@echo "lugha: import-linter"; $(BIN)/lint-imports --no-logo
 
 test: lint
 	@echo "lugha: pytest"

@@ -39,6 +39,13 @@ class Planted(NamedTuple):
     missed: int
 
 
+class Audited(NamedTuple):
+    kinds: tuple[Planted, ...]
+    clean_rows: int
+    clean_altered: int
+    clean_dropped: dict[str, int]
+
+
 class _Page(HTMLParser):
     """Reads a page, and fails on an element that is not closed or is closed twice."""
 
@@ -152,7 +159,7 @@ def run_folder(tmp_path: Path) -> Path:
 
 
 def test_everything_that_was_measured_is_on_the_page(run_folder: Path) -> None:
-    planted = [Planted("near_duplicate", 1_600, 1_500, 100)]
+    planted = Audited((Planted("near_duplicate", 1_600, 1_500, 100),), 20_000, 3, {"filter": 2, "dedup": 1})
     path = write_report(run_folder, title=f"Demo {HOSTILE}", stages=STAGES, planted=planted)
     assert path == run_folder / "report.html"
     page = _Page(path.read_text(encoding="utf-8"))
@@ -166,6 +173,7 @@ def test_everything_that_was_measured_is_on_the_page(run_folder: Path) -> None:
         "81.0 %",  # rows that reach the end
         "near duplicate",
         "1,500 of 1,600 faults",
+        "Of 20,000 rows without a fault 3 were altered and 3 dropped.",
         "1.345",  # tokens per word
         "1.5870",
         "2.2500",  # xz

@@ -149,10 +149,9 @@ def test_a_missing_tokenizer_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.corpora
-def test_real_documents_of_megabytes_come_back(tmp_path: Path, corpora: Path) -> None:
+def test_a_real_document_of_a_megabyte_comes_back(tmp_path: Path, corpora: Path) -> None:
     lines = (corpora / "mafand-mt/en-swa/train.swa").read_text(encoding="utf-8").split("\n")
-    long = " ".join(lines)
-    assert len(long) > 3_000_000
+    long = " ".join(lines)[:1_000_000]
     corpus = split_corpus(tmp_path / "split", "documents", ["swh"], train=[document(long)])
     for style in STYLES:
         build(tmp_path, corpus, style)

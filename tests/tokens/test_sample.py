@@ -92,7 +92,7 @@ def test_of_a_split_corpus_all_of_one_split_is_drawn(tmp_path: Path) -> None:
 
 def test_each_side_of_a_pair_is_a_text_of_its_language(tmp_path: Path) -> None:
     folder = split_corpus(tmp_path / "split", "pairs", ["eng", "ibo"], train=[pair("mmiri", "water"), pair("nwa", "child")])
-    streams = {stream: batch for stream, batch in open_texts(folder).batches()}
+    streams = dict(open_texts(folder).batches())
     assert streams == {("ibo", "made"): ["mmiri", "nwa"], ("eng", "made"): ["water", "child"]}
 
 

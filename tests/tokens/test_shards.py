@@ -36,7 +36,7 @@ def write(
     return read_manifest(folder)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(st.lists(LENGTHS, max_size=4), st.integers(1, 30), st.sampled_from([1, 2]))
 def test_reading_gives_every_sequence_back(batches: list[list[int]], per_shard: int, together: int) -> None:
     parts = [made(lengths, start=100 * n) for n, lengths in enumerate(batches)]

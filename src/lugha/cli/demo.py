@@ -8,7 +8,7 @@ from lugha.cli.arguments import SetOption
 
 _LINES = (
     ("swh", "eng", "Watoto wanasoma vitabu."),
-    ("eng", "swh", "The teacher is reading the book."),
+    ("eng", "swh", "The teacher is reading a book."),
     ("ibo", "eng", "Nwoke na-agụ akwụkwọ."),
     ("eng", "ibo", "The woman is cooking food."),
 )

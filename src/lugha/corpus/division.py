@@ -61,7 +61,7 @@ def assign(rows: Rows, component: I64, leaking: NDArray[np.bool_], section: Spli
     members = np.flatnonzero(is_auto)
     numbers, first, index, sizes = np.unique(component[members], return_index=True, return_inverse=True, return_counts=True)
     first = members[first]
-    bound = np.isin(numbers, component[leaking])
+    bound = np.isin(numbers, component[~is_auto | leaking])
     chosen = np.full(len(numbers), TRAIN, np.int8)
     for language, name in enumerate(rows.languages):
         of_language = np.flatnonzero(rows.language[first] == language)

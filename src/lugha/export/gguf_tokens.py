@@ -40,11 +40,12 @@ def token_differences(gguf_path: Path, tokenizer: Tokenizer, texts: Iterable[str
     Raises:
         InputError: `xllamacpp` is not installed, or llama.cpp does not load the file.
     """
-    encoder = Encoder(tokenizer)
+    every = list(texts)
+    encoded = Encoder(tokenizer).encode(every)
     differences = []
     with llama_cpp_tokenizer(gguf_path) as tokenize:
-        for text in texts:
-            ours, theirs = encoder.encode([text]).ids.tolist(), tokenize(text)
+        for text, start, end in zip(every, encoded.offsets, encoded.offsets[1:], strict=False):
+            ours, theirs = encoded.ids[start:end].tolist(), tokenize(text)
             if ours != theirs:
                 differences.append(TokenDifference(text, ours, theirs))
     return differences
@@ -71,6 +72,7 @@ def llama_cpp_tokenizer(gguf_path: Path) -> Iterator[Callable[[str], list[int]]]
     parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = 1
     parameters.warmup = parameters.ui = False
     parameters.verbosity = 0
+    parameters.hostnames = ["127.0.0.1"]
     parameters.port = 0
     parameters.api_keys = [key]
     try:

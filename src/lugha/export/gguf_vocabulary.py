@@ -18,7 +18,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from enum import IntEnum
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
@@ -74,32 +73,42 @@ def gguf_vocabulary(tokenizer_json: Path, *, rows: int | None = None) -> GgufVoc
             f"{tokenizer_json}: llama.cpp is known to repeat only what `lugha tokenizer train` makes (style bytes or "
             "metaspace); this one has another split or normaliser, and its ids would differ in silence."
         )
+    tokens, types = _tokens_and_types(record, rows, tokenizer_json)
+    names = {"bos": BOS, "eos": EOS, "unk": UNK, "pad": PAD}
+    first, last = _template_ends(record["post_processor"])
+    fields: dict[str, Any] = {
+        "tokens": tokens,
+        "types": types,
+        "special": {name: tokens.index(token) for name, token in names.items() if token in tokens},
+        "add_bos": first == BOS,
+        "add_eos": last == EOS,
+    }
+    merges = [m if isinstance(m, str) else " ".join(m) for m in record["model"]["merges"]]
+    if style == "bytes":
+        return GgufVocabulary(model="gpt2", pre="qwen35", merges=merges, **fields)
+    return GgufVocabulary(model="llama", pre="default", scores=_scores(tokens, merges), **fields)
+
+
+def _tokens_and_types(record: dict[str, Any], rows: int | None, origin: Path) -> tuple[list[str], list[TokenType]]:
     vocab: dict[str, int] = record["model"]["vocab"]
-    added = record["added_tokens"]
-    ids = vocab | {token["content"]: token["id"] for token in added}
-    size = max(ids.values()) + 1
+    added: list[dict[str, Any]] = record["added_tokens"]
+    size = max([*vocab.values(), *(token["id"] for token in added)]) + 1
     if rows is not None and rows < size:
-        raise InputError(f"{tokenizer_json}: has {size} tokens, but the model's embedding only {rows} rows.")
-    tokens = [f"[PAD{i}]" for i in range(rows or size)]
+        raise InputError(f"{origin}: has {size} tokens, but the model's embedding only {rows} rows.")
+    tokens = [f"[PAD{i}]" for i in range(size if rows is None else rows)]
     types = [TokenType.UNUSED] * len(tokens)
     for token, i in vocab.items():
         tokens[i], types[i] = token, TokenType.NORMAL
-    for token in added:
-        tokens[token["id"]] = token["content"]
-        types[token["id"]] = TokenType.CONTROL if token["special"] else TokenType.USER_DEFINED
-    names = {"bos": BOS, "eos": EOS, "unk": UNK, "pad": PAD}
-    special = {name: ids[token] for name, token in names.items() if token in ids}
-    first, last = _template_ends(record["post_processor"])
-    vocabulary = partial(
-        GgufVocabulary, tokens=tokens, types=types, special=special, add_bos=first == BOS, add_eos=last == EOS
-    )
-    merges = [m if isinstance(m, str) else " ".join(m) for m in record["model"]["merges"]]
-    if style == "bytes":
-        return vocabulary(model="gpt2", pre="qwen35", merges=merges)
-    for byte in BYTE_TOKENS:
-        types[ids[byte]] = TokenType.BYTE
-    types[ids[record["model"]["unk_token"]]] = TokenType.UNKNOWN
-    return vocabulary(model="llama", pre="default", scores=_scores(tokens, merges))
+    if record["model"]["byte_fallback"]:
+        for byte in BYTE_TOKENS:
+            types[vocab[byte]] = TokenType.BYTE
+    for entry in added:
+        tokens[entry["id"]] = entry["content"]
+        types[entry["id"]] = TokenType.CONTROL if entry["special"] else TokenType.USER_DEFINED
+    unknown = record["model"]["unk_token"]
+    if unknown is not None:
+        types[vocab[unknown]] = TokenType.UNKNOWN
+    return tokens, types
 
 
 def _scores(tokens: list[str], merges: list[str]) -> list[float]:

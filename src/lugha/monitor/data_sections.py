@@ -27,6 +27,19 @@ class PlantedRow(Protocol):
     def missed(self) -> int: ...
 
 
+class Audit(Protocol):
+    """What became of a corpus whose dirt is known: the planted rows by kind, and the rows without dirt."""
+
+    @property
+    def kinds(self) -> Sequence[PlantedRow]: ...
+    @property
+    def clean_rows(self) -> int: ...
+    @property
+    def clean_altered(self) -> int: ...
+    @property
+    def clean_dropped(self) -> Mapping[str, int]: ...
+
+
 def funnel(stages: Stages) -> Html:
     """Rows in and out of each stage, with the reasons of what was dropped."""
     counted = [(name, manifest) for name, manifest in stages if "fertility" not in manifest.details]
@@ -50,8 +63,9 @@ def funnel(stages: Stages) -> Html:
     return table(caption, head, rows, text_columns=(0, 3))
 
 
-def planted_and_caught(rows: Sequence[PlantedRow]) -> Html:
+def planted_and_caught(audit: Audit) -> Html:
     """The key of a corpus that was dirtied on purpose, against what the pipeline did."""
+    rows = audit.kinds
     planted, caught = sum(row.planted for row in rows), sum(row.caught for row in rows)
     listed = [
         (
@@ -62,7 +76,10 @@ def planted_and_caught(rows: Sequence[PlantedRow]) -> Html:
         )
         for row in rows
     ]
-    caption = f"{caught:,} of {planted:,} faults that were planted in the raw text were repaired or removed."
+    caption = (
+        f"{caught:,} of {planted:,} faults that were planted in the raw text were repaired or removed. Of {audit.clean_rows:,} "
+        f"rows without a fault {audit.clean_altered:,} were altered and {sum(audit.clean_dropped.values()):,} dropped."
+    )
     return table(caption, ("Kind of fault", "Planted", "Caught", "Missed"), listed)
 
 

@@ -24,7 +24,7 @@ from lugha.evaluation import results
 from lugha.evaluation.results import Evaluation, read_evaluation
 from lugha.models.shapes import parameter_count
 from lugha.monitor import data_sections, score_sections
-from lugha.monitor.data_sections import PlantedRow, Stages
+from lugha.monitor.data_sections import Audit, Stages
 from lugha.monitor.html import Html, join, table, tag
 from lugha.monitor.plots import Curve, loss_curve
 from lugha.recipe import Recipe
@@ -38,7 +38,7 @@ FILE = "report.html"
 _ATTEMPT_BEGINS = ("started", "resumed")
 
 
-def write_report(run_folder: Path, *, title: str, stages: Stages, planted: Sequence[PlantedRow] | None = None) -> Path:
+def write_report(run_folder: Path, *, title: str, stages: Stages, planted: Audit | None = None) -> Path:
     """Write `report.html` into a run folder, replacing an older one in one step.
 
     Args:
@@ -151,9 +151,9 @@ def _result_sections(evaluation: Evaluation | None) -> list[Html]:
     return sections
 
 
-def _data_sections(stages: Stages, planted: Sequence[PlantedRow] | None) -> list[Html]:
+def _data_sections(stages: Stages, planted: Audit | None) -> list[Html]:
     sections = [_section("Data", data_sections.funnel(stages))]
-    if planted:
+    if planted is not None:
         sections.append(_section("Planted and caught", data_sections.planted_and_caught(planted)))
     if (measured := data_sections.fertility(stages)) is not None:
         sections.append(_section("Tokenizer", measured))

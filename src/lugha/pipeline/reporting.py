@@ -18,5 +18,5 @@ def report_run(recipe: Recipe, run: RunFolder) -> Path:
     corpus = [layout.corpus(step) for step in ("cleaned", "deduped", "filtered", "split")]
     folders = [f for f in (*corpus, layout.tokenizer, layout.tokens) if (f / MANIFEST).is_file()]
     stages: list[tuple[str, StageManifest]] = [(f.name, read_manifest(f)) for f in folders]
-    planted = audit_cleaning(layout.corpus("raw"), *corpus[:3]).kinds if recipe.corpus.demo_pairs else None
+    planted = audit_cleaning(layout.corpus("raw"), *corpus[:3]) if recipe.corpus.demo_pairs else None
     return write_report(run.path, title=recipe.name, stages=stages, planted=planted)
