@@ -39,7 +39,7 @@ _HOME = {
     "Normaliser": "lugha.languages.normalise",
 }
 
-__all__ = ["__version__", *sorted(_HOME)]  # noqa: PLE0604
+__all__ = ["__version__", *sorted(_HOME)]
 
 if TYPE_CHECKING:
     from lugha.corpus.clean import clean_corpus as clean_corpus

@@ -109,15 +109,21 @@ def test_a_truncated_checkpoint(lugha: Lugha, tmp_path: Path) -> None:
 
 def test_no_disk_space(raw: Path, tmp_path: Path) -> None:
     """A real small file system where the test may mount one, else a file-size limit of the kernel."""
-    (raw / "a.txt").write_text("".join(f"Mtoto namba {i * 7919 % 100_003} anasoma kitabu cha {i}.\n" for i in range(200_000)))
+    (raw / "a.txt").write_text(
+        "".join(f"Mtoto namba {i * 7919 % 100_003} anasoma kitabu cha {i}.\n" for i in range(200_000))
+    )
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(disk)], capture_output=True, check=False)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(disk)], capture_output=True, check=False
+    )
     limit = "" if mounted.returncode == 0 else "ulimit -f 100; "
     try:
         command = f"{limit}exec {sys.executable} -m lugha corpus clean --input {raw} --output {disk}/out --lang swh"
         done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
-        refused(Answer(done.returncode, done.stdout, done.stderr), 75, "No space left on the disk", "out", "run the same command")
+        refused(
+            Answer(done.returncode, done.stdout, done.stderr), 75, "No space left on the disk", "out", "run the same command"
+        )
         assert list(disk.iterdir()) == []
     finally:
         if mounted.returncode == 0:

@@ -13,7 +13,16 @@ from tests.cli.conftest import Lugha
 
 # The frozen surface: a change edits this list in the same commit, so that it is seen in review.
 VERBS = {
-    "corpus clean": {"--input", "--output", "--lang", "--source-lang", "--target-lang", "--target", "--licence", "--sentences"},
+    "corpus clean": {
+        "--input",
+        "--output",
+        "--lang",
+        "--source-lang",
+        "--target-lang",
+        "--target",
+        "--licence",
+        "--sentences",
+    },
     "corpus dedup": {"--input", "--output", "--threshold", "--num-hashes", "--num-bands"},
     "corpus filter": {"--input", "--output", "--min-words", "--max-words", "--max-length-ratio", "--language-id"},
     "corpus split": {"--input", "--output", "--validation", "--test", "--seed"},

@@ -71,9 +71,16 @@ def test_language_identification_can_be_left_out(tmp_path: Path) -> None:
     assert filter_corpus(folder, tmp_path / "b", section=FilterSection(language_id=False)).dropped == {}
 
 
+def test_a_document_may_have_any_length_unless_the_recipe_bounds_it(tmp_path: Path) -> None:
+    rows = documents([" ".join(f"Mtoto wa {i} anasoma kitabu cha {i}." for i in range(100))])
+    folder = corpus(tmp_path / "in", rows)
+    assert filter_corpus(folder, tmp_path / "a").dropped == {}
+    assert filter_corpus(folder, tmp_path / "b", section=FilterSection(max_words=200)).dropped == {"too_long": 1}
+
+
 def test_samples_are_few_and_short(tmp_path: Path) -> None:
     rows = documents([f"{i} " + "neno " * 300 for i in range(9)])
-    samples = filter_corpus(corpus(tmp_path / "in", rows), tmp_path / "out").details["samples"]["too_long"]
+    samples = filter_corpus(corpus(tmp_path / "in", rows), tmp_path / "out").details["samples"]["repetition"]
     assert [text[:2] for text in samples] == ["0 ", "1 ", "2 ", "3 ", "4 "]
     assert max(map(len, samples)) == 120
 

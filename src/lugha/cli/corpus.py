@@ -72,7 +72,9 @@ def filter_(
     input: InputOption,
     output: OutputOption,
     min_words: Annotated[int, typer.Option("--min-words", min=0)] = 3,
-    max_words: Annotated[int, typer.Option("--max-words", min=1)] = 200,
+    max_words: Annotated[
+        int | None, typer.Option("--max-words", min=1, show_default="200 for pairs, no bound for documents")
+    ] = None,
     max_length_ratio: Annotated[float, typer.Option("--max-length-ratio", min=1.0)] = 3.0,
     language_id: Annotated[bool, typer.Option("--language-id/--no-language-id")] = True,
     as_json: JsonOption = False,

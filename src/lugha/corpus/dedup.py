@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from lugha.corpus.clusters import choose_keepers, components
 from lugha.corpus.minhash import bucket_pairs, write_bands
-from lugha.corpus.shards import TEXT_COLUMNS, Kind, ShardWriter, kind_of, open_corpus, read_frames, shard_paths
+from lugha.corpus.shards import TEXT_COLUMNS, Kind, ShardWriter, corpus_facts, kind_of, open_corpus, read_frames, shard_paths
 from lugha.corpus.shingles import I64, U64, Batch, ShingleSets, key_batches
 from lugha.recipe.sections import DedupSection
 from lugha.runs.manifest import StageManifest, input_digest, is_current, read_manifest, stage_output
@@ -88,7 +88,7 @@ def dedup_corpus(
         out.tally.rows_in, out.tally.rows_out = first, writer.rows
         out.tally.dropped.update({r: int((duplicates.verdict == code).sum()) for code, r in _REASONS.items()})
         removed = duplicates.keeper[duplicates.verdict != _KEPT]
-        out.details |= {key: manifest.details[key] for key in ("kind", "languages", "directions") if key in manifest.details}
+        out.details |= corpus_facts(manifest)
         out.details |= {
             "threshold": section.threshold,
             "clusters": len(np.unique(removed)),

@@ -29,6 +29,7 @@ from lugha.corpus.shards import (
     TEXT_COLUMNS,
     Kind,
     ShardWriter,
+    corpus_facts,
     kind_of,
     open_corpus,
     read_frames,
@@ -77,7 +78,7 @@ def filter_corpus(
                 progress.add(frame.height)
         out.tally.rows_in, out.tally.rows_out = writer.rows + dropped.rows, writer.rows
         out.tally.dropped.update(report.dropped)
-        out.details |= {key: manifest.details[key] for key in ("kind", "languages", "directions") if key in manifest.details}
+        out.details |= corpus_facts(manifest)
         out.details |= report.details(out.tally.rows_in)
     return read_manifest(output)
 

@@ -30,6 +30,7 @@ from lugha.corpus.shingles import dedup_key
 from lugha.recipe.sections import FilterSection
 
 REPETITION_WORDS = 8
+PAIR_WORDS = 200  # a longer side is a paragraph, and its pair rarely aligned; a document may have any length
 _TAG = r"</?[a-zA-Z][^<>]*>"
 
 
@@ -42,8 +43,10 @@ def text_rules(kind: Kind, section: FilterSection) -> dict[str, pl.Expr]:
     rules = {
         "empty": any_side(lambda text: ~text.str.contains(r"\S")),
         "too_short": any_side(lambda text: _words(text) < section.min_words),
-        "too_long": any_side(lambda text: _words(text) > section.max_words),
     }
+    longest = section.max_words or (PAIR_WORDS if kind == "pairs" else None)
+    if longest is not None:
+        rules["too_long"] = any_side(lambda text: _words(text) > longest)
     if kind == "pairs":
         source, target = (pl.col(column) for column in TEXT_COLUMNS[kind])
         lengths = source.str.len_chars(), target.str.len_chars()

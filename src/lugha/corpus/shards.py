@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import polars as pl
 import pyarrow as pa
@@ -53,6 +53,11 @@ def kind_of(manifest: StageManifest) -> Kind:
     """Whether a corpus stage's output holds documents or pairs."""
     kind: Kind = manifest.details["kind"]
     return kind
+
+
+def corpus_facts(manifest: StageManifest) -> dict[str, Any]:
+    """What every corpus stage hands on: kind, languages and, for pairs, directions."""
+    return {key: manifest.details[key] for key in ("kind", "languages", "directions") if key in manifest.details}
 
 
 def open_corpus(folder: Path, stages: tuple[str, ...] = ()) -> StageManifest:

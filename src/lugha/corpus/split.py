@@ -30,7 +30,17 @@ from numpy.typing import NDArray
 from lugha.corpus.clusters import components
 from lugha.corpus.division import AUTO, TEST, TRAIN, VALIDATION, Rows, assign
 from lugha.corpus.likeness import Likeness, are_among, find_likeness
-from lugha.corpus.shards import SPLITS, TEXT_COLUMNS, Kind, ShardWriter, kind_of, open_corpus, read_frames, shard_paths
+from lugha.corpus.shards import (
+    SPLITS,
+    TEXT_COLUMNS,
+    Kind,
+    ShardWriter,
+    corpus_facts,
+    kind_of,
+    open_corpus,
+    read_frames,
+    shard_paths,
+)
 from lugha.corpus.shingles import I64, U64
 from lugha.errors import InputError
 from lugha.recipe.sections import SplitSection
@@ -94,7 +104,7 @@ def split_corpus(
                 progress.add(frame.height)
         out.tally.rows_in, out.tally.rows_out = first, sum(writer.rows for writer in writers)
         out.tally.dropped.update(leaks_into_test=int(into_test.sum()), leaks_into_validation=int(into_validation.sum()))
-        out.details |= {key: manifest.details[key] for key in ("kind", "languages", "directions") if key in manifest.details}
+        out.details |= corpus_facts(manifest)
         out.details |= _report(rows, component, assigned, stays, likeness, kind)
     return read_manifest(output)
 

@@ -14,8 +14,6 @@ of n documents is that of their text plus n (`text_bytes`): the compressors see 
 Legend: B rows, T tokens, D width, P predicted tokens of a micro-batch.
 """
 
-
-
 from __future__ import annotations
 
 import contextlib

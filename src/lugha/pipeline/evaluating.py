@@ -32,6 +32,7 @@ from lugha.evaluation.results import (
     Evaluation,
     GenerationSample,
     HeldOutResult,
+    PublishedBaseline,
     TranslationSample,
     held_out_result,
     read_evaluation,
@@ -41,9 +42,10 @@ from lugha.evaluation.translation import score_translation
 from lugha.models.build import load_model
 from lugha.recipe import EvaluateSection, Recipe, load_recipe
 from lugha.runs.files import sha256_json
+from lugha.runs.progress import Progress
 from lugha.tokens.encode import Encoder
 from lugha.tokens.tokenizer import load_tokenizer
-from lugha.training.batches import PackedBatches
+from lugha.training.batches import Batch, PackedBatches
 from lugha.training.device import choose_compute
 
 Say = Callable[[str], None]
@@ -106,7 +108,7 @@ def evaluate_checkpoint(
 
 @dataclass
 class _Rows:
-    """The rows of one split, and the training text beside them."""
+    """The rows of one split."""
 
     folder: Path
     which: str
@@ -115,11 +117,6 @@ class _Rows:
     def __post_init__(self) -> None:
         frames = list(read_frames(shard_paths(self.folder, self.which)))
         self.frame = pl.concat(frames) if frames else pl.DataFrame()
-
-    def training_text(self, lang: str) -> Iterator[str]:
-        """Training documents of a language."""
-        for frame in read_frames(shard_paths(self.folder, "train"), ["text", "lang"]):
-            yield from frame.filter(pl.col("lang") == lang)["text"]
 
 
 @dataclass(frozen=True)
@@ -188,16 +185,21 @@ def _likelihood(model: Any, tokenizer: Tokenizer, rows: _Rows, lang: str, recipe
     documents = np.split(encoded.ids.astype(np.int64), encoded.offsets[1:-1])
     store = _Encoded(documents)
     batches = PackedBatches(store, recipe.tokens.max_length, recipe.train.micro_batch, recipe.seed, shuffled=False)
-    every = (batches.micro_batch(0, i) for i in range(batches.micro_batches(0)))
-    device = next(iter(model.parameters())).device
-    likelihood = negative_log_likelihood(model, every, device)
+    count = batches.micro_batches(0)
+    with Progress(f"likelihood {lang}", "micro-batches", count) as progress:
+        every = (_counted(batches.micro_batch(0, i), progress) for i in range(count))
+        likelihood = negative_log_likelihood(model, every, next(iter(model.parameters())).device)
     return held_out_result(lang, len(texts), text_bytes(texts), likelihood)
 
 
+def _counted(batch: Batch, progress: Progress) -> Batch:
+    progress.add(1)
+    return batch
+
+
 def _compression(rows: _Rows) -> CompressionBaselines:
-    lang = _languages(rows)[0]
-    held_out = rows.frame.filter(pl.col("lang") == lang)["text"]
-    return compression_baselines(rows.training_text(lang), held_out)
+    training = (t for frame in read_frames(shard_paths(rows.folder, "train"), ["text"]) for t in frame["text"])
+    return compression_baselines(training, rows.frame["text"])
 
 
 def _generations(
@@ -262,7 +264,8 @@ def _translations(
             )
             for i in picked
         ]
-    return found.model_copy(update={"translation": results, "samples": samples})
+    published = [PublishedBaseline.model_validate(b.model_dump()) for b in section.baselines]
+    return found.model_copy(update={"translation": results, "samples": samples, "baselines": published})
 
 
 def _directions(frame: pl.DataFrame, directions: str, max_rows: int) -> Iterator[tuple[str, str, list[str], list[str]]]:

@@ -90,7 +90,7 @@ class FilterSection(Section):
     """Bounds on a row; outside them it is dropped, with the first rule that applies as the reason."""
 
     min_words: int = Field(3, ge=0, description="on each side")
-    max_words: int = Field(200, ge=1, description="on each side")
+    max_words: int | None = Field(None, ge=1, description="on each side; default: 200 for pairs, no bound for documents")
     max_length_ratio: float = Field(3.0, ge=1.0, description="longer / shorter side of a pair, in characters")
     min_letters: Fraction = Field(0.6, description="letters and combining marks / characters that are not blank")
     max_repetition: Fraction = Field(0.5, description="share of words that belong to the commonest word")
@@ -212,6 +212,18 @@ class TrainSection(Section):
     max_minutes: float | None = Field(None, gt=0, description="stop by itself after this wall time, with a checkpoint")
 
 
+class Baseline(Section):
+    """A published system's figures on the same test rows, shown beside ours."""
+
+    system: str
+    source_lang: str
+    target_lang: str
+    bleu: float | None = None
+    chrf: float | None = None
+    chrfpp: float | None = None
+    origin: str = Field(description="the paper, or how the figure was computed")
+
+
 class EvaluateSection(Section):
     """How the model is measured after training."""
 
@@ -223,6 +235,7 @@ class EvaluateSection(Section):
     bootstrap: int = Field(1000, ge=0, description="resamples for the 95 % interval; 0: none")
     prompts: list[str] = Field([], description="beginnings that the model continues (pretrain)")
     samples: int = Field(5, ge=0, description="sample generations or translations in the report")
+    baselines: list[Baseline] = []
 
 
 class ExportSection(Section):
