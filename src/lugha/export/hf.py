@@ -112,7 +112,7 @@ def _gate(checkpoint: Path, folder: Path, recipe: Recipe, probes: Sequence[str])
     ours = load_tokenizer(checkpoint / TOKENIZER)
     theirs = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     texts = [*_PROBES, *probes]
-    different = [t for t in texts if theirs(t, add_special_tokens=False).input_ids != ours.encode(t).ids]
+    different = [t for t in texts if theirs(t, add_special_tokens=False, verbose=False).input_ids != ours.encode(t).ids]
     if different:
         raise RefusedError(
             f"{folder}: the exported tokenizer gives other ids on {len(different)} of {len(texts)} texts, for example "

@@ -26,15 +26,15 @@ class Progress:
         self._live = self._stream.isatty()
         self._pause = 0.2 if self._live else log_seconds
         self._started = self._shown = time.monotonic()
-        self._wrote = False
+        self._last_shown = -1
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._wrote and kind is None:
+        if kind is None and 0 <= self._last_shown != self.done:
             self._show()
-        if self._wrote and self._live:
+        if self._live and self._last_shown >= 0:
             self._stream.write("\n")
 
     def add(self, count: int) -> None:
@@ -46,7 +46,7 @@ class Progress:
             self._show()
 
     def _show(self) -> None:
-        self._wrote = True
+        self._last_shown = self.done
         elapsed = time.monotonic() - self._started
         line = f"{self.label}: {format_count(self.done)}"
         if self.total:
