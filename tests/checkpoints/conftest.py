@@ -43,6 +43,7 @@ class Trainee:
             optimiser=self.optimiser,
             state=self.state,
             depends_on=DEPENDS_ON,
+            normalisers={"swh": "n" * 64},
             tokenizer=tokenizer,
             recipe_yaml="name: x\n",
         )

@@ -35,6 +35,7 @@ def test_a_checkpoint_holds_what_the_format_says(three: Path) -> None:
     }
     manifest = verify_checkpoint(folder)
     assert (manifest.format, manifest.run, manifest.step, manifest.depends_on) == (FORMAT, "run", 3, DEPENDS_ON)
+    assert manifest.normalisers == {"swh": "n" * 64}
     assert {f.path for f in manifest.files} == {p.name for p in folder.iterdir()} - {"manifest.json"}
     assert json.loads((folder / "trainer.json").read_text())["step"] == 3
     assert load_file(folder / "optimiser.safetensors")["model.embed_tokens.weight|exp_avg"].shape == (300, 16)

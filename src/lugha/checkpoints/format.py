@@ -58,6 +58,7 @@ class CheckpointManifest(BaseModel):
     created: str
     files: list[FileRecord]
     depends_on: dict[str, str]  # digests of data, tokenizer, model, training layout: what a resumed run must share
+    normalisers: dict[str, str] = {}  # language -> digest of the rules that its text passed: the same must serve the model
     versions: dict[str, str]
 
     def weights_sha256(self) -> str:

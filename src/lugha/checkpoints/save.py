@@ -42,6 +42,7 @@ def save_checkpoint(
     optimiser: torch.optim.Optimizer,
     state: TrainerState,
     depends_on: Mapping[str, str],
+    normalisers: Mapping[str, str],
     tokenizer: Path,
     recipe_yaml: str,
 ) -> Path:
@@ -77,6 +78,7 @@ def save_checkpoint(
                     FileRecord(path=p.name, bytes=p.stat().st_size, sha256=sha256_file(p)) for p in sorted(partial.iterdir())
                 ],
                 depends_on=dict(depends_on),
+                normalisers=dict(normalisers),
                 versions=versions(),
             )
             write_json(partial / MANIFEST, manifest.model_dump())

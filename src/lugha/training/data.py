@@ -10,6 +10,7 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from lugha.errors import InputError
+from lugha.languages.normalise import Normaliser
 from lugha.languages.registry import get_language
 from lugha.recipe import Recipe
 from lugha.runs.manifest import verify_stage
@@ -35,6 +36,7 @@ class RunData:
     tokenizer_file: Path
     codes: npt.NDArray[np.int64]  # [languages] token id of each language's code
     depends_on: dict[str, str]  # name -> value or digest of all that the weights are a function of
+    normalisers: dict[str, str]  # ISO 639-3 -> digest of the normaliser of this version of lugha
 
 
 def open_run_data(recipe: Recipe, tokens: Path, tokenizer: Path) -> RunData:
@@ -71,6 +73,7 @@ def open_run_data(recipe: Recipe, tokens: Path, tokenizer: Path) -> RunData:
         tokenizer_file=tokenizer_file(tokenizer),
         codes=codes,
         depends_on={"data": manifest.content_digest(), "tokenizer": fingerprint} | _settings(recipe),
+        normalisers={code: Normaliser(code).digest() for code in manifest.details["languages"]},
     )
 
 

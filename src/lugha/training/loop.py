@@ -194,6 +194,7 @@ def train(
                     optimiser=optimiser,
                     state=state,
                     depends_on=depends_on,
+                    normalisers=data.normalisers,
                     tokenizer=data.tokenizer_file,
                     recipe_yaml=dump_recipe(recipe),
                 )
