@@ -21,7 +21,7 @@ from lugha.training.batches import PackedBatches, PairBatches
 
 # What may differ between a run and the checkpoint it goes on from: where and how fast, never what is computed.
 FREE_TO_CHANGE = frozenset(
-    {"device", "threads", "compile", "gradient_checkpointing", "log_every", "eval_every", "eval_batches"}
+    {"device", "threads", "gradient_checkpointing", "log_every", "eval_every", "eval_batches"}
     | {"save_every", "keep", "max_minutes"}
 )
 
