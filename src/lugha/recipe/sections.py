@@ -203,7 +203,7 @@ class TrainSection(Section):
     gradient_checkpointing: bool = False
     compile: bool = False
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: int | None = Field(None, ge=1, description="CPU threads; default: OMP_NUM_THREADS or all cores")
+    threads: int | None = Field(None, ge=1, description="CPU threads; default: torch's (OMP_NUM_THREADS or cores)")
     log_every: int = Field(10, ge=1, description="steps")
     eval_every: int = Field(500, ge=1, description="steps")
     eval_batches: int = Field(50, ge=1, description="micro-batches of the validation split in each evaluation")

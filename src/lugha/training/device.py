@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -41,9 +40,8 @@ def choose_compute(train: TrainSection) -> Compute:
     if train.device == "cuda" and not cuda:
         raise InputError("train.device is cuda, but torch sees no CUDA device. Use --set train.device=cpu, or auto.")
     device = torch.device("cuda" if cuda and train.device != "cpu" else "cpu")
-    if device.type == "cpu":
-        threads = train.threads or int(os.environ.get("OMP_NUM_THREADS", "0")) or os.cpu_count() or 1
-        torch.set_num_threads(threads)
+    if device.type == "cpu" and train.threads:
+        torch.set_num_threads(train.threads)
     if train.precision != "auto":
         dtype = torch.bfloat16 if train.precision == "bf16" else torch.float32
         return Compute(device, dtype, "the recipe says so")
