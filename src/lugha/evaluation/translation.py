@@ -94,7 +94,8 @@ def score_translation(
 
 def _score(hypotheses: Sequence[str], references: Sequence[str], bootstrap: int, suffix: str) -> TranslationScore:
     bleu, chrf, chrfpp = (
-        _metric_score(metric, hypotheses, references, bootstrap, suffix) for metric in (BLEU(), CHRF(), CHRF(word_order=2))
+        _metric_score(metric, hypotheses, references, bootstrap, suffix)
+        for metric in (BLEU(force=True), CHRF(), CHRF(word_order=2))
     )
     return TranslationScore(rows=len(hypotheses), bleu=bleu, chrf=chrf, chrfpp=chrfpp)
 
