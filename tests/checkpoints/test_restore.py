@@ -75,6 +75,7 @@ def test_a_thousand_random_damages_are_never_loaded(three: Path) -> None:
     """Byte flips and cuts anywhere in any file of the newest checkpoint: the one before it is taken every time."""
     chance = random.Random(7)
     newest = three / "step-00000003"
+    right = verify_checkpoint(newest)
     files = {p: p.read_bytes() for p in sorted(newest.iterdir())}
     for _ in range(1000):
         path = chance.choice(list(files))
@@ -92,8 +93,15 @@ def test_a_thousand_random_damages_are_never_loaded(three: Path) -> None:
         else:
             # The manifest's own bytes are not hashed: a flip there may hit a blank or a word that proves nothing.
             assert path.name == "manifest.json"
-            assert manifest.files == verify_checkpoint(newest).files
+            assert (manifest.files, manifest.step) == (right.files, right.step)
         path.write_bytes(files[path])
+
+
+def test_a_manifest_with_another_step_is_not_believed(three: Path) -> None:
+    path = three / "step-00000003" / "manifest.json"
+    path.write_text(path.read_text().replace('"step": 3', '"step": 7'))
+    with pytest.raises(InputError, match="step 7 is not that of trainer.json"):
+        verify_checkpoint(path.parent)
 
 
 def test_all_damaged_is_an_error_and_none_is_a_first_start(three: Path, tmp_path: Path) -> None:

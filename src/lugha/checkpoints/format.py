@@ -107,6 +107,9 @@ def verify_checkpoint(folder: Path) -> CheckpointManifest:
             raise InputError(f"{path}: {size} bytes instead of {record.bytes} (cut off or altered).")
         if sha256_file(path) != record.sha256:
             raise InputError(f"{path}: its SHA-256 is not that of the manifest (altered).")
+    # The manifest's own bytes are not hashed; the step that orders checkpoints also stands in a file that is.
+    if TrainerState.model_validate_json((folder / TRAINER).read_bytes()).step != manifest.step:
+        raise InputError(f"{folder / MANIFEST}: step {manifest.step} is not that of {TRAINER} (altered).")
     return manifest
 
 
