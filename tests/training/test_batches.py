@@ -12,19 +12,22 @@ from lugha.errors import InputError
 from lugha.models.build import BOS, EOS, PAD
 from lugha.recipe import TokensSection
 from lugha.tokens.shards import TokenShards
-from lugha.training.batches import IGNORED, PackedBatches, PairBatches
+from lugha.tokens.special import OUR_ROLES
+from lugha.training.batches import IGNORED
+from lugha.training.packed_batches import PackedBatches
+from lugha.training.pair_batches import PairBatches
 from tests.worlds import World
 
 
 @pytest.fixture
 def packed(documents: World) -> PackedBatches:
-    return PackedBatches(TokenShards.open(documents.tokens, "train"), row_length=16, rows=4, seed=5)
+    return PackedBatches(TokenShards.open(documents.tokens, "train"), row_length=16, rows=4, seed=5, roles=OUR_ROLES)
 
 
 @pytest.fixture
 def paired(pairs: World) -> PairBatches:
     shards = TokenShards.open(pairs.tokens, "train")
-    return PairBatches(shards, np.array([4, 5]), TokensSection(max_length=40), token_budget=200, seed=5)
+    return PairBatches(shards, np.array([4, 5]), TokensSection(max_length=40), token_budget=200, seed=5, roles=OUR_ROLES)
 
 
 def test_an_epoch_predicts_every_token_of_every_document_once(packed: PackedBatches) -> None:
@@ -96,7 +99,7 @@ def test_similar_lengths_stand_together(paired: PairBatches) -> None:
 def test_directions(pairs: World, directions: str, factor: int) -> None:
     shards = TokenShards.open(pairs.tokens, "train")
     section = TokensSection.model_validate({"max_length": 40, "directions": directions})
-    batches = PairBatches(shards, np.array([4, 5]), section, 200, 5)
+    batches = PairBatches(shards, np.array([4, 5]), section, 200, 5, roles=OUR_ROLES)
     assert len(batches.examples) == factor * len(shards) // 2
     if directions == "backward":
         assert batches.examples[0].tolist() == [1, 0]
@@ -104,8 +107,10 @@ def test_directions(pairs: World, directions: str, factor: int) -> None:
 
 def test_pairs_that_are_too_long_are_counted_and_none_left_is_an_error(pairs: World) -> None:
     shards = TokenShards.open(pairs.tokens, "train")
-    some = PairBatches(shards, np.array([4, 5]), TokensSection(max_length=10), 200, 5)
+    some = PairBatches(shards, np.array([4, 5]), TokensSection(max_length=10), 200, 5, roles=OUR_ROLES)
     assert 0 < some.too_long < len(shards) // 2
     assert len(some.examples) == 2 * (len(shards) // 2 - some.too_long)
     with pytest.raises(InputError, match=r"No pair fits tokens\.max_length 3 on both sides"):
-        _ = PairBatches(shards, np.array([4, 5]), TokensSection.model_construct(max_length=3, directions="both"), 200, 5)
+        _ = PairBatches(
+            shards, np.array([4, 5]), TokensSection.model_construct(max_length=3, directions="both"), 200, 5, roles=OUR_ROLES
+        )

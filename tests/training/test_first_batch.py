@@ -9,6 +9,7 @@ import pytest
 
 from lugha.errors import RefusedError
 from lugha.models.build import BOS, EOS, PAD
+from lugha.tokens.special import OUR_ROLES
 from lugha.training.batches import IGNORED, Batch
 from lugha.training.data import RunData, open_run_data
 from lugha.training.first_batch import check_first_batch, check_first_loss, preview
@@ -43,7 +44,7 @@ def nothing_predicted(batch: Batch) -> None:
 def test_right_batches_pass(documents: World, pairs: World) -> None:
     for world in (documents, pairs):
         data, batch, road = opened(world)
-        check_first_batch(batch, road=road, codes=data.codes)
+        check_first_batch(batch, road=road, codes=data.codes, roles=OUR_ROLES)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,7 @@ def test_faults_of_pairs(fault: Callable[[Batch], None], says: str, pairs: World
     data, batch, road = opened(pairs)
     fault(batch)
     with pytest.raises(RefusedError, match=says):
-        check_first_batch(batch, road=road, codes=data.codes)
+        check_first_batch(batch, road=road, codes=data.codes, roles=OUR_ROLES)
 
 
 @pytest.mark.parametrize(
@@ -74,12 +75,12 @@ def test_faults_of_documents(fault: Callable[[Batch], None], says: str, document
     data, batch, road = opened(documents)
     fault(batch)
     with pytest.raises(RefusedError, match=says):
-        check_first_batch(batch, road=road, codes=data.codes)
+        check_first_batch(batch, road=road, codes=data.codes, roles=OUR_ROLES)
 
 
 def test_the_preview_shows_text_as_it_is_fed_and_predicted(pairs: World) -> None:
     data, batch, _ = opened(pairs)
-    lines = preview(batch, data.tokenizer, rows=2)
+    lines = preview(batch, data.tokenizer, OUR_ROLES, rows=2)
     assert len(lines) == 4
     assert any(code in lines[0] for code in ("swh_Latn", "eng_Latn"))
     assert lines[1].strip().startswith("predicts")

@@ -7,9 +7,11 @@ import torch
 
 from lugha.models.build import build_model
 from lugha.tokens.shards import TokenShards
-from lugha.training.batches import IGNORED, PackedBatches
+from lugha.tokens.special import OUR_ROLES
+from lugha.training.batches import IGNORED
 from lugha.training.data import open_run_data
 from lugha.training.objectives import causal_nats, predicted_tokens, seq2seq_nats
+from lugha.training.packed_batches import PackedBatches
 from tests.worlds import World
 
 
@@ -19,7 +21,7 @@ def test_packed_rows_cost_what_their_documents_cost_alone(documents: World) -> N
     shards = TokenShards.open(documents.tokens, "validation")
     totals = {}
     for row_length in (64, 33):
-        batches = PackedBatches(shards, row_length, rows=3, seed=1, shuffled=False)
+        batches = PackedBatches(shards, row_length, rows=3, seed=1, shuffled=False, roles=OUR_ROLES)
         every = [batches.micro_batch(0, i) for i in range(batches.micro_batches(0))]
         with torch.no_grad():
             totals[row_length] = sum(float(causal_nats(model, b).nats) for b in every)

@@ -25,7 +25,7 @@ from lugha.evaluation.likelihood import evaluating
 from lugha.languages.normalise import Normaliser
 from lugha.languages.registry import get_language
 from lugha.runs.progress import Progress
-from lugha.tokens.special import BOS, EOS, PAD, token_id
+from lugha.tokens.special import roles_of, token_id
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig, PreTrainedModel
@@ -182,11 +182,8 @@ def _search(strategy: str, *, temperature: float, top_k: int, top_p: float) -> d
 
 
 def _roles(tokenizer: Tokenizer) -> dict[str, int]:
-    return {
-        "pad_token_id": token_id(tokenizer, PAD),
-        "bos_token_id": token_id(tokenizer, BOS),
-        "eos_token_id": token_id(tokenizer, EOS),
-    }
+    roles = roles_of(tokenizer)
+    return {"pad_token_id": roles.pad, "bos_token_id": roles.bos, "eos_token_id": roles.eos}
 
 
 def _generation_config(**values: Any) -> GenerationConfig:

@@ -44,9 +44,11 @@ from lugha.recipe import EvaluateSection, Recipe, load_recipe
 from lugha.runs.files import sha256_json
 from lugha.runs.progress import Progress
 from lugha.tokens.encode import Encoder
+from lugha.tokens.special import roles_of
 from lugha.tokens.tokenizer import load_tokenizer
-from lugha.training.batches import Batch, PackedBatches
+from lugha.training.batches import Batch
 from lugha.training.device import choose_compute
+from lugha.training.packed_batches import PackedBatches
 
 Say = Callable[[str], None]
 
@@ -184,7 +186,8 @@ def _likelihood(model: Any, tokenizer: Tokenizer, rows: _Rows, lang: str, recipe
     encoded = Encoder(tokenizer).encode(texts)
     documents = np.split(encoded.ids.astype(np.int64), encoded.offsets[1:-1])
     store = _Encoded(documents)
-    batches = PackedBatches(store, recipe.tokens.max_length, recipe.train.micro_batch, recipe.seed, shuffled=False)
+    roles = roles_of(tokenizer)
+    batches = PackedBatches(store, recipe.tokens.max_length, recipe.train.micro_batch, recipe.seed, roles, shuffled=False)
     count = batches.micro_batches(0)
     with Progress(f"likelihood {lang}", "micro-batches", count) as progress:
         every = (_counted(batches.micro_batch(0, i), progress) for i in range(count))

@@ -147,13 +147,61 @@ class TokensSection(Section):
 
     max_length: int = Field(256, ge=8, description="tokens in a packed row, or on one side of a pair")
     directions: Literal["both", "forward", "backward"] = Field("both", description="of a pair: source->target and back")
+    language_pairs: list[str] = Field(
+        [], description="seq2seq: the directions to train, such as en-ig or eng_Latn-ibo_Latn; default: `directions` of all"
+    )
+    temperature: float = Field(
+        1.0, ge=1.0, description="seq2seq: directions are drawn with p ~ examples^(1/temperature); 1: as they are"
+    )
+    punctuation: Literal["none", "moses"] = Field(
+        "none", description="moses: punctuation as the text of NLLB-200 was prepared; applied wherever the model reads text"
+    )
+    max_unknown: Fraction = Field(0.01, description="share of a language's training rows that may hold an unknown character")
     tokens_per_shard: int = Field(100_000_000, ge=1000)
 
 
-class ModelSection(Section):
-    """Architecture: a class of transformers built from these values."""
+class ExamplesSection(Section):
+    """Instruction examples: made of pairs by a template (lora), or read from JSON lines (sft, dpo)."""
 
-    kind: Literal["llama", "m2m100"] = Field("llama", description="llama: decoder; m2m100: encoder-decoder, NLLB's class")
+    template: str = Field("instruction", description="a template that comes with lugha, or the path of a YAML file")
+    formats: list[str] = Field([], description="formats of the template that a pair is written in; default: all")
+    per_pair: int | None = Field(
+        None, ge=1, description="formats of a pair in one epoch, drawn by (seed, epoch, pair); default: all of them"
+    )
+    data: Path | None = Field(None, description="sft, dpo: a JSONL file, or a folder of them")
+    validation_data: Path | None = Field(None, description="sft, dpo: held-out examples; default: a share of `data`")
+    validation: Fraction = Field(0.05, description="share of the prompts of `data` that is held out")
+    lang: str | None = Field(None, description="language whose normaliser the examples pass; default: NFC only")
+
+
+class LoraSection(Section):
+    """Low-rank adapters (Hu et al. 2021, arXiv 2106.09685); kept and trained in fp32, whatever the base's type."""
+
+    r: int = Field(16, ge=1, description="rank")
+    alpha: float = Field(32, gt=0, description="the update is scaled by alpha / r")
+    dropout: Fraction = 0.05
+    modules: list[str] = Field(["q_proj", "v_proj"], min_length=1, description="names of the linear layers that get one")
+
+
+class ModelSection(Section):
+    """Architecture: a class of transformers built from these values, or a base model that has them."""
+
+    kind: Literal["llama", "mistral", "m2m100"] = Field(
+        "llama", description="llama, mistral: decoders; m2m100: encoder-decoder, the class of NLLB-200"
+    )
+    scale: Literal["full", "tiny"] = Field(
+        "full", description="tiny: the same classes and stages on a small shape and demo text, to prove a recipe in a minute"
+    )
+    base: str | None = Field(None, description="begin with this model: a folder, or a hub id such as owner/name")
+    revision: str | None = Field(None, description="commit of a hub id; without one, the commit found is recorded and kept")
+    base_dtype: Literal["fp32", "bf16", "fp16", "nf4"] = Field(
+        "fp32", description="type of frozen weights under lora; weights that are trained are always fp32. nf4: CUDA only"
+    )
+    lora: LoraSection | None = Field(
+        None, description="train adapters and keep the base frozen; default: train every weight"
+    )
+    new_languages: list[str] = Field([], description="NLLB codes that the base lacks, such as kmb_Latn; they get embeddings")
+    new_characters: bool = Field(False, description="give characters of the corpus that the base lacks an embedding")
     vocab_size: int = Field(16_384, ge=300, description="rows of the embedding; at least the tokenizer's size")
     d_model: int = Field(768, ge=8)
     layers: int = Field(12, ge=1, description="of the decoder; an encoder-decoder has as many in the encoder")
@@ -161,6 +209,7 @@ class ModelSection(Section):
     kv_heads: int | None = Field(None, ge=1, description="grouped-query attention (llama); default: heads")
     d_ff: int = Field(2048, ge=8)
     max_positions: int = Field(2048, ge=8)
+    sliding_window: int | None = Field(None, ge=1, description="mistral: tokens that attention looks back; default: all")
     rope_theta: float = Field(10_000.0, description="keep 10,000: transformers 4 reads no other value")
     norm_eps: float = Field(1e-6, gt=0)
     dropout: Fraction = 0.0
@@ -176,17 +225,38 @@ class ModelSection(Section):
             raise ValueError("m2m100 has no grouped-query attention: leave kv_heads out")
         if self.kind == "m2m100" and not self.tied:
             raise ValueError("m2m100 shares one embedding matrix: leave tied at true")
+        if self.sliding_window is not None and self.kind != "mistral":
+            raise ValueError(f"sliding_window belongs to mistral, not to {self.kind}: leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _base_goes_with_the_rest(self) -> Self:
+        if self.base_dtype != "fp32" and self.lora is None:
+            raise ValueError(
+                f"base_dtype {self.base_dtype} without lora: weights that are trained stay fp32 (half-precision weights lose "
+                "small updates, and fp16 gradients cannot be unscaled). Leave it out, or add model.lora"
+            )
+        if (self.new_languages or self.new_characters) and self.base is None and self.scale == "full":
+            raise ValueError("new_languages and new_characters extend a base model: name it in model.base")
         return self
 
 
 class TrainSection(Section):
     """The training loop. A step is one optimiser update, a micro-batch one forward and backward."""
 
-    road: Literal["pretrain", "seq2seq"] = "pretrain"
+    road: Literal["pretrain", "lora", "seq2seq", "sft", "dpo"] = Field(
+        "pretrain",
+        description="pretrain: documents; lora: examples made of pairs; seq2seq: pairs; sft, dpo: instructions, preferences",
+    )
     steps: int = Field(1000, ge=1)
-    micro_batch: int = Field(8, ge=1, description="packed rows in a micro-batch (pretrain)")
-    micro_batch_tokens: int = Field(2048, ge=16, description="padded tokens of both sides in a micro-batch (seq2seq)")
-    accumulation: int = Field(1, ge=1, description="micro-batches in a step")
+    epochs: float | None = Field(
+        None, gt=0, description="passes over the data; replaces `steps`, which then follows from it"
+    )
+    micro_batch: int = Field(8, ge=1, description="packed rows in a micro-batch (pretrain, lora, sft)")
+    micro_batch_tokens: int = Field(
+        2048, ge=16, description="padded tokens in a micro-batch: of both sides (seq2seq), of both answers (dpo)"
+    )
+    accumulation: int = Field(1, ge=1, description="micro-batches in a step, over all processes together")
     lr: float = Field(1e-3, gt=0, description="peak learning rate")
     min_lr: float = Field(1e-4, ge=0, description="learning rate at the last step")
     warmup_steps: int = Field(10, ge=0)
@@ -197,8 +267,14 @@ class TrainSection(Section):
     eps: float = Field(1e-8, gt=0)
     clip: float = Field(1.0, gt=0, description="global gradient norm")
     label_smoothing: Fraction = 0.0
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="compute type; weights stay fp32. auto: bf16 where the device has it in hardware"
+    beta: float = Field(0.1, gt=0, description="dpo: strength of the tie to the reference model")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto",
+        description="compute type; trained weights stay fp32. auto: bf16 where the device has it in hardware, else fp32. "
+        "fp16 scales the loss",
+    )
+    parallel: Literal["ddp", "fsdp"] = Field(
+        "ddp", description="under torchrun. ddp: every process holds the model; fsdp: each holds a part (FSDP2)"
     )
     gradient_checkpointing: bool = False
     compile: bool = False
@@ -227,7 +303,7 @@ class Baseline(Section):
 class EvaluateSection(Section):
     """How the model is measured after training."""
 
-    metrics: list[Literal["perplexity", "translation", "generation", "compression"]] = ["perplexity"]
+    metrics: list[Literal["perplexity", "translation", "generation", "compression", "preference"]] = ["perplexity"]
     max_rows: int = Field(2000, ge=1, description="rows of the test split for each direction")
     beam: int = Field(4, ge=1, description="beam size; greedy is reported beside it")
     max_new_tokens: int = Field(128, ge=1)
@@ -254,6 +330,7 @@ class Recipe(Section):
     corpus: CorpusSection = CorpusSection()
     tokenizer: TokenizerSection = TokenizerSection()
     tokens: TokensSection = TokensSection()
+    examples: ExamplesSection = ExamplesSection()
     model: ModelSection = ModelSection()
     train: TrainSection = TrainSection()
     evaluate: EvaluateSection = EvaluateSection()
@@ -261,13 +338,18 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _sections_agree(self) -> Self:
-        if self.tokenizer.path is None and self.tokenizer.vocab_size > self.model.vocab_size:
+        own_tokenizer = self.tokenizer.path is None and self.model.base is None
+        if own_tokenizer and self.tokenizer.vocab_size > self.model.vocab_size:
             raise ValueError(
                 f"tokenizer.vocab_size {self.tokenizer.vocab_size} is larger than model.vocab_size "
                 f"{self.model.vocab_size}: ids would be out of range. Set both to the same number"
             )
         if (self.train.road == "seq2seq") != (self.model.kind == "m2m100"):
             raise ValueError(f"train.road {self.train.road} does not go with model.kind {self.model.kind}")
+        if self.train.road == "lora" and self.model.lora is None:
+            raise ValueError("train.road lora trains adapters: add model.lora, for example `lora: {r: 16, alpha: 32}`")
+        if self.train.road in ("sft", "dpo") and self.examples.data is None and self.model.scale == "full":
+            raise ValueError(f"train.road {self.train.road} needs examples.data, a JSONL file")
         if self.tokens.max_length > self.model.max_positions:
             raise ValueError(
                 f"tokens.max_length {self.tokens.max_length} exceeds model.max_positions {self.model.max_positions}"

@@ -13,6 +13,7 @@ recognition off, so a web page with `<s>` in it cannot end up as a control token
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from tokenizers import Tokenizer
 
@@ -21,6 +22,50 @@ from lugha.errors import InputError, nearest
 PAD, BOS, EOS, UNK = "<pad>", "<s>", "</s>", "<unk>"
 CORE_TOKENS = (PAD, BOS, EOS, UNK)
 RESERVED_TOKENS = tuple(f"<|reserved_{i}|>" for i in range(16))
+
+# How tokenizers of other makers name the same roles; ours come first.
+_NAMES_OF_ROLES = {
+    "pad": (PAD, "[PAD]", "<|finetune_right_pad_id|>"),
+    "bos": (BOS, "<|begin_of_text|>", "<bos>"),
+    "eos": (EOS, "<|end_of_text|>", "<eos>"),
+    "unk": (UNK, "[UNK]"),
+}
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Ids of the tokens that have a role in every sequence of a model."""
+
+    pad: int
+    bos: int
+    eos: int
+    unk: int | None  # None: every text can be written, byte by byte
+
+
+OUR_ROLES = Roles(pad=0, bos=1, eos=2, unk=3)
+
+
+def roles_of(tokenizer: Tokenizer) -> Roles:
+    """The ids of a tokenizer's padding, begin, end and unknown token, found by their usual names.
+
+    Mistral-7B has no padding token: `<unk>` then pads, which a tokenizer that falls back to bytes never writes. It is never
+    `</s>`: a model whose padding is its end of text does not learn to stop.
+
+    Raises:
+        InputError: no token begins or ends a text, or none can pad.
+    """
+    known = special_ids(tokenizer)
+    found = {role: next((known[n] for n in names if n in known), None) for role, names in _NAMES_OF_ROLES.items()}
+    if found["pad"] is None:
+        found["pad"] = found["unk"]
+    for role in ("bos", "eos", "pad"):
+        if found[role] is None:
+            raise InputError(
+                f"The tokenizer has no special token for the role {role} (looked for {', '.join(_NAMES_OF_ROLES[role])}). "
+                "Use a base model of the Llama, Mistral or NLLB family."
+            )
+    assert found["pad"] is not None and found["bos"] is not None and found["eos"] is not None
+    return Roles(found["pad"], found["bos"], found["eos"], found["unk"])
 
 
 def special_tokens(language_tokens: Iterable[str]) -> list[str]:

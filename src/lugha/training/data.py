@@ -15,9 +15,10 @@ from lugha.languages.registry import get_language
 from lugha.recipe import Recipe
 from lugha.runs.manifest import verify_stage
 from lugha.tokens.shards import TokenShards
-from lugha.tokens.special import token_id
+from lugha.tokens.special import Roles, roles_of, token_id
 from lugha.tokens.tokenizer import load_tokenizer, tokenizer_file, tokenizer_fingerprint
-from lugha.training.batches import PackedBatches, PairBatches
+from lugha.training.packed_batches import PackedBatches
+from lugha.training.pair_batches import PairBatches
 
 # What may differ between a run and the checkpoint it goes on from: where and how fast, never what is computed.
 FREE_TO_CHANGE = frozenset(
@@ -34,6 +35,7 @@ class RunData:
     validation: PackedBatches | PairBatches | None  # None where the split is empty
     tokenizer: Tokenizer
     tokenizer_file: Path
+    roles: Roles
     codes: npt.NDArray[np.int64]  # [languages] token id of each language's code
     depends_on: dict[str, str]  # name -> value or digest of all that the weights are a function of
     normalisers: dict[str, str]  # ISO 639-3 -> digest of the normaliser of this version of lugha
@@ -64,13 +66,15 @@ def open_run_data(recipe: Recipe, tokens: Path, tokenizer: Path) -> RunData:
     if manifest.details["kind"] != wanted:
         raise InputError(f"{tokens}: holds {manifest.details['kind']}, but road {recipe.train.road} trains on {wanted}.")
     codes = np.array([token_id(loaded, get_language(code).nllb) for code in manifest.details["languages"]], dtype=np.int64)
-    training = _batches(recipe, TokenShards.open(tokens, "train"), codes, shuffled=True)
+    roles = roles_of(loaded)
+    training = _batches(recipe, TokenShards.open(tokens, "train"), codes, roles, shuffled=True)
     held_out = TokenShards.open(tokens, "validation")
     return RunData(
         training=training,
-        validation=_batches(recipe, held_out, codes, shuffled=False) if len(held_out) else None,
+        validation=_batches(recipe, held_out, codes, roles, shuffled=False) if len(held_out) else None,
         tokenizer=loaded,
         tokenizer_file=tokenizer_file(tokenizer),
+        roles=roles,
         codes=codes,
         depends_on={"data": manifest.content_digest(), "tokenizer": fingerprint} | _settings(recipe),
         normalisers={code: Normaliser(code).digest() for code in manifest.details["languages"]},
@@ -78,11 +82,11 @@ def open_run_data(recipe: Recipe, tokens: Path, tokenizer: Path) -> RunData:
 
 
 def _batches(
-    recipe: Recipe, shards: TokenShards, codes: npt.NDArray[np.int64], *, shuffled: bool
+    recipe: Recipe, shards: TokenShards, codes: npt.NDArray[np.int64], roles: Roles, *, shuffled: bool
 ) -> PackedBatches | PairBatches:
     if recipe.train.road == "pretrain":
-        return PackedBatches(shards, recipe.tokens.max_length, recipe.train.micro_batch, recipe.seed, shuffled)
-    return PairBatches(shards, codes, recipe.tokens, recipe.train.micro_batch_tokens, recipe.seed, shuffled)
+        return PackedBatches(shards, recipe.tokens.max_length, recipe.train.micro_batch, recipe.seed, roles, shuffled)
+    return PairBatches(shards, codes, recipe.tokens, recipe.train.micro_batch_tokens, recipe.seed, roles, shuffled)
 
 
 def _settings(recipe: Recipe) -> dict[str, str]:

@@ -13,23 +13,23 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from lugha.errors import RefusedError
-from lugha.models.build import BOS, EOS, PAD
+from lugha.tokens.special import Roles
 from lugha.training.batches import IGNORED, Batch
 
 
-def preview(batch: Batch, tokenizer: Tokenizer, *, rows: int = 3, width: int = 110) -> list[str]:
+def preview(batch: Batch, tokenizer: Tokenizer, roles: Roles, *, rows: int = 3, width: int = 110) -> list[str]:
     """Lines that show what the first rows feed and what they predict; unpredicted tokens of a decoder stand in brackets."""
     lines: list[str] = []
     for row in range(min(rows, len(batch["labels"]))):
         ids, labels = batch["input_ids"][row].tolist(), batch["labels"][row].tolist()
-        fed = _text(tokenizer, [i for i in ids if i != PAD])
+        fed = _text(tokenizer, [i for i in ids if i != roles.pad])
         predicted = _text(tokenizer, [i for i in labels if i != IGNORED])
         lines.append(f"  feeds     {_cut(fed, width)}")
         lines.append(f"  predicts  {_cut(predicted, width)}  ({sum(i != IGNORED for i in labels)} tokens)")
     return lines
 
 
-def check_first_batch(batch: Batch, *, road: str, codes: npt.NDArray[np.int64]) -> None:
+def check_first_batch(batch: Batch, *, road: str, codes: npt.NDArray[np.int64], roles: Roles) -> None:
     """Refuse a batch whose labels are certainly wrong.
 
     Args:
@@ -43,17 +43,17 @@ def check_first_batch(batch: Batch, *, road: str, codes: npt.NDArray[np.int64]) 
         predicted = label[label != IGNORED]
         if len(predicted) == 0:
             raise RefusedError(f"First batch, row {row}: nothing is predicted. Check tokens.max_length and the labels.")
-        if (predicted == PAD).any():
+        if (predicted == roles.pad).any():
             raise RefusedError(f"First batch, row {row}: padding is predicted; it must be {IGNORED} in the labels.")
         if road == "seq2seq":
             source_code = int(batch["input_ids"][row, 0])
             if predicted[0] not in codes or predicted[0] == source_code:
                 raise RefusedError(f"First batch, row {row}: labels must begin with the target's language code.")
-            if predicted[-1] != EOS:
+            if predicted[-1] != roles.eos:
                 raise RefusedError(f"First batch, row {row}: the end of the text is not predicted (no </s>).")
-        elif (predicted == BOS).any():
+        elif (predicted == roles.bos).any():
             raise RefusedError(f"First batch, row {row}: <s> is predicted; documents run into each other.")
-    if not (labels == EOS).any():
+    if not (labels == roles.eos).any():
         raise RefusedError("First batch: no row predicts the end of a text, so the model would never learn to stop.")
 
 

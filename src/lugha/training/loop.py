@@ -37,13 +37,14 @@ from lugha.runs.files import write_json, write_text
 from lugha.runs.folder import RunFolder
 from lugha.runs.manifest import peak_memory_bytes
 from lugha.runs.rates import format_count, rate, seconds_left
-from lugha.training.batches import Batch, Batches, PairBatches
+from lugha.training.batches import Batch, Batches
 from lugha.training.data import RunData, open_run_data
 from lugha.training.device import Compute, choose_compute
 from lugha.training.display import LiveLine, progress_line
 from lugha.training.first_batch import check_first_batch, check_first_loss, preview
 from lugha.training.objectives import OBJECTIVES, Objective, predicted_tokens
 from lugha.training.optimiser import build_optimiser
+from lugha.training.pair_batches import PairBatches
 from lugha.training.schedule import learning_rate
 
 if TYPE_CHECKING:
@@ -113,9 +114,9 @@ def train(
             say(text)
         if resume is None:
             first = training.micro_batch(0, 0)
-            for text in preview(first, data.tokenizer):
+            for text in preview(first, data.tokenizer, data.roles):
                 say(text)
-            check_first_batch(first, road=section.road, codes=data.codes)
+            check_first_batch(first, road=section.road, codes=data.codes, roles=data.roles)
             _check_start(model, objective, first, compute, recipe.model.vocab_size)
         if state.step >= section.steps:
             assert resume is not None
