@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from lugha.checkpoints.format import TrainerState
-from lugha.checkpoints.save import save_checkpoint
+from lugha.checkpoints.save import optimiser_tensors, save_checkpoint
 from lugha.models.build import build_model
+from lugha.models.state import weights_of
 from lugha.recipe import ModelSection, TrainSection
 from lugha.training.optimiser import build_optimiser
 
@@ -27,7 +28,7 @@ class Trainee:
         self.state = TrainerState()
 
     def step(self) -> None:
-        ids = torch.randint(0, 300, (2, 8))  # draws from the generator that a checkpoint must restore
+        ids = torch.randint(0, 300, (2, 8), generator=torch.Generator().manual_seed(self.state.step))
         self.model(input_ids=ids, labels=ids).loss.backward()
         self.optimiser.step()
         self.optimiser.zero_grad()
@@ -39,8 +40,8 @@ class Trainee:
         return save_checkpoint(
             folder,
             run="run",
-            model=self.model,
-            optimiser=self.optimiser,
+            weights=weights_of(self.model),
+            optimiser=optimiser_tensors(self.model, self.optimiser),
             state=self.state,
             depends_on=DEPENDS_ON,
             normalisers={"swh": "n" * 64},

@@ -28,7 +28,6 @@ def test_a_checkpoint_holds_what_the_format_says(three: Path) -> None:
         "manifest.json",
         "model.safetensors",
         "optimiser.safetensors",
-        "random.safetensors",
         "recipe.yaml",
         "tokenizer.json",
         "trainer.json",

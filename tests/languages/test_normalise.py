@@ -15,6 +15,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from lugha.errors import InputError
+from lugha.languages.mojibake import repair
 from lugha.languages.normalise import RULES, Normaliser
 from lugha.languages.registry import LANGUAGES, get_language
 
@@ -99,6 +100,8 @@ def alphabet_text(code: str) -> st.SearchStrategy[str]:
 def test_an_alphabet_and_its_marks_are_only_composed(case) -> None:
     code, words = case
     text = " ".join(word for word in words if word)
+    # œ and Ÿ have a continuation byte in Windows-1252, so that "Ëœ" and "ÈŸ" are damage; no French word has them.
+    assume(code != "fra" or repair(text) == text)
     assert NORMALISERS[code].normalise(text) == unicodedata.normalize("NFC", text)
     assert NORMALISERS[code].normalise(unicodedata.normalize("NFD", text)) == unicodedata.normalize("NFC", text)
 

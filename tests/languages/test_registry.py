@@ -18,6 +18,11 @@ from lugha.languages.registry import LANGUAGES, get_language, language_codes
         ("swh", "sw", "swh_Latn"),
         ("hau", "ha", "hau_Latn"),
         ("yor", "yo", "yor_Latn"),
+        ("fra", "fr", "fra_Latn"),
+        ("deu", "de", "deu_Latn"),
+        ("spa", "es", "spa_Latn"),
+        ("ita", "it", "ita_Latn"),
+        ("por", "pt", "por_Latn"),
     ],
 )
 def test_codes(code: str, bcp47: str, nllb: str) -> None:
@@ -54,7 +59,7 @@ def test_unknown_code_suggests_the_nearest(wrong: str, right: str) -> None:
 
 
 def test_hopeless_code_lists_the_known_ones() -> None:
-    with pytest.raises(InputError, match="Known: eng, hau, ibo, swh, yor"):
+    with pytest.raises(InputError, match="Known: deu, eng, fra, hau, ibo, ita, por, spa, swh, yor"):
         get_language("???")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from lugha.errors import InputError
 from lugha.runs.manifest import StageManifest, read_manifest, stage_output
-from lugha.tokens.shards import Sequences, TokenShards, TokenShardWriter
+from lugha.tokens.shards import PREDICTED, Sequences, TokenShards, TokenShardWriter
 
 LENGTHS = st.lists(st.integers(0, 12), max_size=24).map(lambda lengths: lengths[: len(lengths) // 2 * 2])
 
@@ -25,13 +26,19 @@ def made(lengths: list[int], dtype: str = "<u2", start: int = 0) -> Sequences:
 
 
 def write(
-    folder: Path, parts: list[Sequences], *, per_shard: int = 1000, together: int = 1, width: int = 2
+    folder: Path,
+    parts: list[Sequences],
+    *,
+    per_shard: int = 1000,
+    together: int = 1,
+    width: int = 2,
+    kind: str = "documents",
 ) -> StageManifest:
     with stage_output(folder, stage="tokens", version=1, parameters={}, inputs={}) as out:
         with TokenShardWriter(out, "train", tokens_per_shard=per_shard, together=together) as writer:
             for part in parts:
                 writer.write(part)
-        details = {"kind": "documents", "languages": ["ibo", "swh"], "width": width, "vocab_size": 70_000}
+        details = {"kind": kind, "languages": ["ibo", "swh"], "width": width, "vocab_size": 70_000}
         out.details |= details | {"fingerprint": "f", "splits": {"train": {}}}
     return read_manifest(folder)
 
@@ -124,3 +131,45 @@ def test_an_index_of_another_shard_is_refused(tmp_path: Path) -> None:
     np.save(index, np.array([0, 5, 12]))  # the same size on disk
     with pytest.raises(InputError, match=r"00000\.bin holds 11 tokens, its index 12"):
         TokenShards.open(tmp_path / "tokens", "train")
+
+
+def with_predicted(part: Sequences, seed: int) -> Sequences:
+    return replace(part, predicted=np.random.default_rng(seed).random(part.ids.size) < 0.5)
+
+
+@settings(max_examples=30)
+@given(st.lists(LENGTHS, max_size=4), st.integers(1, 30), st.sampled_from([1, 2]))
+def test_what_is_predicted_is_kept_by_position(batches: list[list[int]], per_shard: int, together: int) -> None:
+    parts = [with_predicted(made(lengths, start=100 * n), n) for n, lengths in enumerate(batches)]
+    with tempfile.TemporaryDirectory() as folder:
+        write(Path(folder) / "tokens", parts, per_shard=per_shard, together=together, kind="examples")
+        shards = TokenShards.open(Path(folder) / "tokens", "train")
+        expected = []
+        for part in parts:
+            assert part.predicted is not None
+            expected += [part.predicted[a:b].tolist() for a, b in zip(part.offsets, part.offsets[1:], strict=False)]
+        assert [shards.predicted(i).tolist() for i in range(len(shards))] == expected
+        assert [len(shards[i]) for i in range(len(shards))] == [len(mask) for mask in expected]
+        assert shards.predicted_counts.tolist() == [sum(mask) for mask in expected]
+
+
+def test_all_of_a_document_is_predicted_and_no_file_says_so(tmp_path: Path) -> None:
+    manifest = write(tmp_path / "tokens", [made([2, 0, 3])])
+    shards = TokenShards.open(tmp_path / "tokens", "train")
+    assert [shards.predicted(i).tolist() for i in range(3)] == [[True] * 2, [], [True] * 3]
+    assert shards.predicted_counts.tolist() == [2, 0, 3]
+    assert not any(record.path.endswith(PREDICTED) for record in manifest.files)
+
+
+def test_the_file_of_what_is_predicted_must_fit(tmp_path: Path) -> None:
+    write(tmp_path / "tokens", [with_predicted(made([5, 6]), 0)], kind="preferences")
+    file = tmp_path / "tokens/train/00000.predicted.bin"
+    assert set(file.read_bytes()) == {0, 1}
+    manifest = read_manifest(tmp_path / "tokens")
+    with pytest.raises(IndexError, match="sequence 2 of 2"):
+        TokenShards.open(tmp_path / "tokens", "train").predicted(2)
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(InputError, match=r"00000\.predicted\.bin has 10 bytes instead of 11"):
+        TokenShards.open(tmp_path / "tokens", "train")
+    with pytest.raises(InputError, match=r"predicted\.bin speaks of 10 tokens, .*00000\.bin holds 11"):
+        TokenShards([tmp_path / "tokens/train/00000"], manifest)

@@ -6,13 +6,16 @@ import pytest
 import torch
 
 from lugha.models.build import build_model
+from lugha.recipe import TrainSection
 from lugha.tokens.shards import TokenShards
 from lugha.tokens.special import OUR_ROLES
 from lugha.training.batches import IGNORED
 from lugha.training.data import open_run_data
-from lugha.training.objectives import causal_nats, predicted_tokens, seq2seq_nats
+from lugha.training.objectives import causal_cost, predicted_tokens, seq2seq_cost
 from lugha.training.packed_batches import PackedBatches
 from tests.worlds import World
+
+PLAIN = TrainSection()
 
 
 def test_packed_rows_cost_what_their_documents_cost_alone(documents: World) -> None:
@@ -24,7 +27,7 @@ def test_packed_rows_cost_what_their_documents_cost_alone(documents: World) -> N
         batches = PackedBatches(shards, row_length, rows=3, seed=1, shuffled=False, roles=OUR_ROLES)
         every = [batches.micro_batch(0, i) for i in range(batches.micro_batches(0))]
         with torch.no_grad():
-            totals[row_length] = sum(float(causal_nats(model, b).nats) for b in every)
+            totals[row_length] = sum(float(causal_cost(model, b, PLAIN).nats) for b in every)
     alone = 0.0
     for document in range(len(shards)):
         ids = torch.tensor([[1, *map(int, shards[document]), 2]])
@@ -39,7 +42,7 @@ def test_the_causal_objective_is_that_of_transformers(documents: World) -> None:
     data = open_run_data(documents.recipe, documents.tokens, documents.tokenizer)
     batch = data.training.micro_batch(0, 0)
     theirs = model(**batch, use_cache=False).loss.detach() * predicted_tokens(batch)
-    assert float(causal_nats(model, batch).nats) == pytest.approx(float(theirs), rel=1e-5)
+    assert float(causal_cost(model, batch, PLAIN).nats) == pytest.approx(float(theirs), rel=1e-5)
 
 
 def test_the_seq2seq_objective_is_that_of_transformers(pairs: World) -> None:
@@ -47,7 +50,7 @@ def test_the_seq2seq_objective_is_that_of_transformers(pairs: World) -> None:
     data = open_run_data(pairs.recipe, pairs.tokens, pairs.tokenizer)
     batch = data.training.micro_batch(0, 0)
     theirs = model(**batch).loss.detach() * predicted_tokens(batch)
-    assert float(seq2seq_nats(model, batch).nats) == pytest.approx(float(theirs), rel=1e-5)
+    assert float(seq2seq_cost(model, batch, PLAIN).nats) == pytest.approx(float(theirs), rel=1e-5)
 
 
 def test_padding_costs_nothing(pairs: World) -> None:
@@ -58,5 +61,5 @@ def test_padding_costs_nothing(pairs: World) -> None:
         name: torch.nn.functional.pad(tensor, (0, 5), value=IGNORED if name == "labels" else 0)
         for name, tensor in batch.items()
     }
-    assert float(seq2seq_nats(model, wider).nats) == pytest.approx(float(seq2seq_nats(model, batch).nats), rel=1e-5)
+    assert float(seq2seq_cost(model, wider, PLAIN).nats) == pytest.approx(float(seq2seq_cost(model, batch, PLAIN).nats), rel=1e-5)
     assert predicted_tokens(wider) == predicted_tokens(batch)

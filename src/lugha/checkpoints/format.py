@@ -2,15 +2,16 @@
 
     checkpoints/step-00001000/
         config.json, model.safetensors, generation_config.json   the model, as transformers loads it
-        optimiser.safetensors      moments of each parameter, by its name
-        random.safetensors         state of torch's generators (CPU, and each CUDA device)
-        trainer.json               step, place in the data, tokens seen, best validation loss, seconds
+          or adapter_model.safetensors, adapter_config.json, ...  an adapter, as PEFT loads it
+        optimiser.safetensors      moments of each trained parameter, by its name
+        trainer.json               step, place in the data, units seen, loss scale, best validation loss, seconds
         tokenizer.json             the tokenizer of record
         recipe.yaml                the resolved recipe
         manifest.json              written last: size and SHA-256 of every file above, what the run depends on, the parent
 
-Nothing here is a pickle. The folder is written under a temporary name, flushed, and renamed; order among checkpoints is that
-of (run, step) in their manifests, never of names or modification times.
+Nothing here is a pickle, and nothing depends on how many processes trained: tensors are whole, and random numbers are a
+function of the seed and the micro-batch, not a state. The folder is written under a temporary name, flushed, and renamed;
+order among checkpoints is that of (run, step) in their manifests, never of names or modification times.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ from lugha.errors import InputError
 from lugha.runs.files import sha256_file
 from lugha.runs.manifest import MANIFEST, FileRecord
 
-FORMAT = "lugha-checkpoint/1"
+FORMAT = "lugha-checkpoint/2"
 WEIGHTS = "model.safetensors"
+ADAPTER = "adapter_model.safetensors"
 OPTIMISER = "optimiser.safetensors"
-RANDOM = "random.safetensors"
 TRAINER = "trainer.json"
 TOKENIZER = "tokenizer.json"
 RECIPE = "recipe.yaml"
@@ -41,9 +42,13 @@ class TrainerState(BaseModel):
     step: int = 0  # updates done
     epoch: int = 0  # place in the data: the next micro-batch is `micro_batch` of `epoch`
     micro_batch: int = 0
-    target_tokens: int = 0  # predicted tokens seen
+    micro_batches: int = 0  # taken since the run began, by all processes together
+    units: int = 0  # predicted tokens (dpo: pairs) seen
     train_seconds: float = 0.0  # wall time inside steps, over all attempts
-    best_validation_loss: float | None = None  # nats per token
+    best_validation_loss: float | None = None  # nats per unit
+    loss_scale: float = 2.0**16  # fp16: the loss is multiplied by it, so that small gradients are numbers
+    growth_steps: int = 0  # fp16: updates since the scale last changed
+    skipped: int = 0  # fp16: updates not made because a gradient overflowed
 
 
 class CheckpointManifest(BaseModel):
@@ -62,8 +67,15 @@ class CheckpointManifest(BaseModel):
     versions: dict[str, str]
 
     def weights_sha256(self) -> str:
-        """SHA-256 of the weights file."""
-        return next(f.sha256 for f in self.files if f.path == WEIGHTS)
+        """SHA-256 of the weights file: of the whole model, or of the adapter."""
+        return self._weights().sha256
+
+    def weights_file(self) -> str:
+        """Name of the weights file: `WEIGHTS` or `ADAPTER`."""
+        return self._weights().path
+
+    def _weights(self) -> FileRecord:
+        return next(f for f in self.files if f.path in (WEIGHTS, ADAPTER))
 
 
 def checkpoint_name(step: int) -> str:

@@ -1,7 +1,7 @@
 """Restore: the newest checkpoint whose every byte is right, walking back over damaged ones and saying why.
 
 found = find_checkpoint(run / "checkpoints", say=print)     # verified, or None on a first start
-state = load_into(found.folder, model, optimiser)
+state = load_into(found.folder, model, optimiser, load_weights)
 """
 
 from __future__ import annotations
@@ -14,20 +14,21 @@ from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
 from lugha.checkpoints.format import (
     OPTIMISER,
-    RANDOM,
     TRAINER,
-    WEIGHTS,
     CheckpointManifest,
     TrainerState,
     differing,
     list_checkpoints,
+    read_checkpoint,
     verify_checkpoint,
 )
 from lugha.errors import InputError, RefusedError
 from lugha.runs.manifest import MANIFEST
+from lugha.runs.weights import like
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -98,26 +99,30 @@ def _short(value: str | None) -> str:
     return value[:8] if len(value) == 64 else value
 
 
-def load_into(folder: Path, model: PreTrainedModel, optimiser: torch.optim.Optimizer) -> TrainerState:
-    """Load a verified checkpoint's weights, optimiser and random states, and return where the run stood."""
-    weights = load_file(folder / WEIGHTS)
-    missing, unexpected = model.load_state_dict(weights, strict=False)
-    # Tied matrices are stored once; the state dict names them twice.
-    tied = set(getattr(model, "all_tied_weights_keys", {}) or {})
-    lost = sorted(set(missing) - tied) + sorted(unexpected)
-    if lost:
-        raise InputError(f"{folder / WEIGHTS}: does not fit the model ({lost[0]}).")
+def load_into(
+    folder: Path,
+    model: PreTrainedModel,
+    optimiser: torch.optim.Optimizer,
+    load_weights: Callable[[PreTrainedModel, Mapping[str, torch.Tensor]], None],
+) -> TrainerState:
+    """Load a verified checkpoint's weights and optimiser, and return where the run stood.
+
+    Args:
+        load_weights: puts the content of the weights file into the model.
+
+    Raises:
+        InputError: the checkpoint is of another model.
+    """
+    file = read_checkpoint(folder).weights_file()
+    try:
+        load_weights(model, load_file(folder / file))
+    except InputError as error:
+        raise InputError(f"{folder / file}: {error}") from error
     _load_optimiser(folder, model, optimiser)
-    states = load_file(folder / RANDOM)
-    torch.set_rng_state(states["cpu"])
-    if torch.cuda.is_available():
-        for name, value in states.items():
-            if name.startswith("cuda") and int(name[4:]) < torch.cuda.device_count():
-                torch.cuda.set_rng_state(value, int(name[4:]))
     return TrainerState.model_validate(json.loads((folder / TRAINER).read_text(encoding="utf-8")))
 
 
-def _load_optimiser(folder: Path, model: PreTrainedModel, optimiser: torch.optim.Optimizer) -> None:
+def _load_optimiser(folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> None:
     """Fill the optimiser's state directly: `load_state_dict` would go by position, these tensors go by name."""
     parameters = dict(model.named_parameters())
     state: dict[torch.Tensor, dict[str, torch.Tensor]] = {}
@@ -126,6 +131,8 @@ def _load_optimiser(folder: Path, model: PreTrainedModel, optimiser: torch.optim
         if name not in parameters:
             raise InputError(f"{folder / OPTIMISER}: holds {name}, which the model does not have.")
         parameter = parameters[name]
-        state.setdefault(parameter, {})[moment] = tensor.to(parameter.device)
+        # A count of updates is a scalar that no process holds a part of.
+        mine = like(parameter, tensor) if tensor.shape == parameter.shape else tensor.to(parameter.device)
+        state.setdefault(parameter, {})[moment] = mine
     optimiser.state.clear()
     optimiser.state.update(state)

@@ -10,14 +10,14 @@ import datetime
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
 
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from lugha.checkpoints.format import (
     OPTIMISER,
-    RANDOM,
     RECIPE,
     TOKENIZER,
     TRAINER,
@@ -29,30 +29,32 @@ from lugha.checkpoints.format import (
 )
 from lugha.runs.files import disk_full_is_one_line, fsync_folder, fsync_tree, sha256_file, write_json
 from lugha.runs.manifest import MANIFEST, FileRecord
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+from lugha.runs.weights import Weights, whole
 
 
 def save_checkpoint(
     checkpoints: Path,
     *,
     run: str,
-    model: PreTrainedModel,
-    optimiser: torch.optim.Optimizer,
+    weights: Weights,
+    optimiser: Mapping[str, torch.Tensor],
     state: TrainerState,
     depends_on: Mapping[str, str],
     normalisers: Mapping[str, str],
     tokenizer: Path,
     recipe_yaml: str,
+    texts: Mapping[str, str] = MappingProxyType({}),
 ) -> Path:
     """Write the checkpoint of `state.step` below `checkpoints` and return its folder.
+
+    Args:
+        weights: what the model keeps, already gathered.
+        optimiser: its state, from `optimiser_tensors`.
+        texts: further small files, by name, such as the template of the examples.
 
     Raises:
         InterruptedRunError: the disk is full; the checkpoints that were there are untouched.
     """
-    from transformers.utils import logging as transformers_logging
-
     folder = checkpoints / checkpoint_name(state.step)
     partial = checkpoints / f".{folder.name}.partial"
     older = [path for step, path in list_checkpoints(checkpoints) if 0 <= step < state.step]
@@ -61,10 +63,11 @@ def save_checkpoint(
             for leftover in checkpoints.glob(".*.partial"):
                 shutil.rmtree(leftover)
             partial.mkdir(parents=True)
-            transformers_logging.disable_progress_bar()  # a bar for files written in milliseconds
-            model.save_pretrained(partial)
-            save_file(optimiser_tensors(model, optimiser), partial / OPTIMISER)
-            save_file(random_tensors(), partial / RANDOM)
+            # The metadata is that of transformers' own files, which it asks for when it loads one.
+            save_file(weights.tensors, partial / weights.file, metadata={"format": "pt"})
+            save_file(dict(optimiser), partial / OPTIMISER)
+            for name, text in {**weights.texts, **texts}.items():
+                (partial / name).write_text(text, encoding="utf-8")
             write_json(partial / TRAINER, state.model_dump())
             shutil.copyfile(tokenizer, partial / TOKENIZER)
             (partial / RECIPE).write_text(recipe_yaml, encoding="utf-8")
@@ -102,18 +105,10 @@ def keep_newest(checkpoints: Path, keep: int) -> list[Path]:
     return whole[keep:]
 
 
-def optimiser_tensors(model: PreTrainedModel, optimiser: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """The optimiser's state as `<parameter name>|<moment>` -> tensor."""
+def optimiser_tensors(model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """The optimiser's state as `<parameter name>|<moment>` -> whole tensor; every process must ask (runs/weights.py)."""
     tensors: dict[str, torch.Tensor] = {}
     for name, parameter in model.named_parameters():
         for moment, value in optimiser.state.get(parameter, {}).items():
-            tensors[f"{name}|{moment}"] = value.detach().contiguous()
+            tensors[f"{name}|{moment}"] = whole(value)
     return tensors
-
-
-def random_tensors() -> dict[str, torch.Tensor]:
-    """States of torch's random generators: `cpu`, `cuda0`, ..."""
-    states = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        states |= {f"cuda{i}": s for i, s in enumerate(torch.cuda.get_rng_state_all())}
-    return states

@@ -64,7 +64,7 @@ def generate_text(
     roles = _roles(tokenizer)
     context = int(model.config.max_position_embeddings)
     if lang is not None:
-        prompts = _normalised(prompts, lang)
+        prompts = as_trained(prompts, lang)
     continuations = []
     with Progress("generate", "prompts", len(prompts)) as progress, evaluating(model):
         for number, prompt in enumerate(prompts):
@@ -95,6 +95,7 @@ def translate(
     beam: int = 4,
     max_new_tokens: int = 128,
     batch: int = 32,
+    punctuation: str = "none",
 ) -> list[str]:
     """Translate sentences with an M2M100-class model; beam 1 is greedy search.
 
@@ -104,6 +105,7 @@ def translate(
         source_lang, target_lang: any code the registry knows.
         max_new_tokens: tokens of a translation, with its `</s>`.
         batch: sentences searched together, chosen by similar length.
+        punctuation: `tokens.punctuation` of the recipe: what the training text passed after the normaliser.
 
     Raises:
         InputError: an unknown language, one that the tokenizer has no token for, the same language twice, or a model that is
@@ -127,7 +129,7 @@ def translate(
         **search,
         **roles,
     )
-    encoded = tokenizer.encode_batch(_normalised(texts, source_lang), add_special_tokens=False)
+    encoded = tokenizer.encode_batch(as_trained(texts, source_lang, punctuation), add_special_tokens=False)
     inputs = [[source_code, *one.ids, end] for one in encoded]
     translations = [""] * len(texts)
     # Longest first: what does not fit in memory shows at once, and the time left is never too hopeful.
@@ -192,9 +194,15 @@ def _generation_config(**values: Any) -> GenerationConfig:
     return GenerationConfig(**values)
 
 
-def _normalised(texts: Sequence[str], lang: str) -> list[str]:
+def as_trained(texts: Sequence[str], lang: str, punctuation: str = "none") -> list[str]:
+    """Texts in the form that the model's training text had: through the language's normaliser, then its punctuation rules."""
     normaliser = Normaliser(lang)
-    return [normaliser.normalise(text) for text in texts]
+    if punctuation == "none":
+        return [normaliser.normalise(text) for text in texts]
+    from lugha.tokens.punctuation import punctuation_of
+
+    rules = punctuation_of(punctuation)
+    return [rules(normaliser.normalise(text)) for text in texts]
 
 
 def _padded(rows: Sequence[Sequence[int]], pad: int, device: torch.device) -> torch.Tensor:

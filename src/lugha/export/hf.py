@@ -1,8 +1,9 @@
 """Export a checkpoint as a folder that transformers loads without lugha, proved by a parity gate.
 
     export/hf/
-        config.json, generation_config.json, model.safetensors     as in the checkpoint
-        tokenizer.json, tokenizer_config.json                      with <s> or </s> placed as in training
+        config.json, generation_config.json, model.safetensors     as in the checkpoint; adapters merged into their base
+        tokenizer.json, tokenizer_config.json                      the base's own, or with <s> or </s> placed as in training
+        template.yaml                                              the words that the model was trained to be asked in
         README.md                                                  how to load it, what it was trained on
         manifest.json                                              gate figures, SHA-256 of every file
 
@@ -11,7 +12,8 @@ Two things that transformers itself would write wrongly for older readers are me
 PreTrainedTokenizerFast (transformers 5 writes a class that 4 does not have).
 
 The gate: the folder is loaded again by `AutoModel...` and `AutoTokenizer`, and must give the same logits, to the last bit,
-and the same ids on every probe text. A folder that does not is not kept.
+and the same ids on every probe text. A folder that does not is not kept. What a merge changes is measured before that
+(export/merge.py).
 """
 
 from __future__ import annotations
@@ -20,20 +22,26 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from tokenizers import Tokenizer
 
 from lugha.checkpoints.format import RECIPE, TOKENIZER, WEIGHTS, verify_checkpoint
 from lugha.errors import RefusedError
-from lugha.models.build import BOS, EOS, PAD, load_model
+from lugha.export.merge import Inputs, merge_adapter
+from lugha.models.build import load_model
+from lugha.models.lora import ADAPTER_WEIGHTS
 from lugha.recipe import Recipe, load_recipe
 from lugha.runs.manifest import StageManifest, is_current, read_manifest, stage_output
-from lugha.tokens.special import CORE_TOKENS, RESERVED_TOKENS, special_ids
-from lugha.tokens.tokenizer import load_tokenizer
+from lugha.tokens.special import CORE_TOKENS, RESERVED_TOKENS, roles_of, special_ids
+from lugha.tokens.template import TEMPLATE, Template, load_template
+from lugha.tokens.tokenizer import TOKENIZER_CONFIG, load_tokenizer
 
-_STAGE, _VERSION = "export-hf", 1
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+_STAGE, _VERSION = "export-hf", 2
 
 
 def export_hf(checkpoint: Path, output: Path, *, probes: Sequence[str] = (), card: str = "") -> StageManifest:
@@ -53,33 +61,62 @@ def export_hf(checkpoint: Path, output: Path, *, probes: Sequence[str] = (), car
     if is_current(output, stage=_STAGE, version=_VERSION, parameters=parameters, inputs=inputs):
         return read_manifest(output)
     recipe = load_recipe(checkpoint / RECIPE)
+    tokenizer = load_tokenizer(checkpoint / TOKENIZER)
+    texts = [*_PROBES, *probes]
+    inputs_of_gate = [_inputs(tokenizer, text, recipe) for text in texts[:16]]
     with stage_output(output, stage=_STAGE, version=_VERSION, parameters=parameters, inputs=inputs) as out:
-        for name in (WEIGHTS, "generation_config.json"):
-            shutil.copyfile(checkpoint / name, out.folder / name)
-        _write_config(checkpoint, out.folder)
-        _write_tokenizer(checkpoint / TOKENIZER, out.folder, recipe)
-        (out.folder / "README.md").write_text(_readme(recipe, card), encoding="utf-8")
-        out.details["gate"] = _gate(checkpoint, out.folder, recipe, probes)
+        if (checkpoint / ADAPTER_WEIGHTS).is_file():
+            merged = merge_adapter(checkpoint, inputs_of_gate, cache=recipe.run.root / "bases")
+            out.details["merge"] = merged.figures()
+            model = merged.model
+            model.save_pretrained(out.folder)
+        else:
+            model = load_model(checkpoint)
+            for name in ("config.json", "generation_config.json", WEIGHTS):
+                shutil.copyfile(checkpoint / name, out.folder / name)
+        _mend_config(out.folder / "config.json")
+        write_tokenizer(checkpoint, out.folder, recipe)
+        template = _copy_template(checkpoint, out.folder)
+        (out.folder / "README.md").write_text(_readme(recipe, template, card), encoding="utf-8")
+        _compare_tokenizers(out.folder, tokenizer, texts)
+        largest = _largest_logit_difference(out.folder, model, inputs_of_gate)
+        out.details["gate"] = {"texts": len(texts), "ids_differ": 0, "largest_logit_difference": largest}
     return read_manifest(output)
 
 
-def _write_config(checkpoint: Path, folder: Path) -> None:
-    config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
+def _mend_config(path: Path) -> None:
+    config = json.loads(path.read_text(encoding="utf-8"))
     if theta := (config.get("rope_parameters") or {}).get("rope_theta"):
         config["rope_theta"] = theta
     config["torch_dtype"] = config.get("dtype", "float32")
-    _write(folder / "config.json", config)
+    _write(path, config)
 
 
-def _write_tokenizer(tokenizer: Path, folder: Path, recipe: Recipe) -> None:
-    content = json.loads(tokenizer.read_text(encoding="utf-8"))
+def _copy_template(checkpoint: Path, folder: Path) -> Template | None:
+    if not (checkpoint / TEMPLATE).is_file():
+        return None
+    shutil.copyfile(checkpoint / TEMPLATE, folder / TEMPLATE)
+    return load_template(folder / TEMPLATE)
+
+
+def write_tokenizer(source: Path, folder: Path, recipe: Recipe) -> None:
+    """The tokenizer of `source` as transformers loads it: a base's own files as they are, ours with a place for `<s>`, `</s>`."""
+    if (source / TOKENIZER_CONFIG).is_file():
+        for name in (TOKENIZER, TOKENIZER_CONFIG):
+            shutil.copyfile(source / name, folder / name)
+        return
+    content = json.loads((source / TOKENIZER).read_text(encoding="utf-8"))
     seq2seq = recipe.model.kind == "m2m100"
-    languages = [t for t in special_ids(load_tokenizer(tokenizer)) if t not in {*CORE_TOKENS, *RESERVED_TOKENS}]
+    tokenizer = load_tokenizer(source / TOKENIZER)
+    roles = roles_of(tokenizer)
+    text_of = {number: text for text, number in special_ids(tokenizer).items()}
+    languages = [t for t in text_of.values() if t not in {*CORE_TOKENS, *RESERVED_TOKENS}]
     for token in content["added_tokens"]:
         if token["content"] in languages:
             token["rstrip"] = True  # "swh_Latn Habari": the blank belongs to the code, not to the text
     piece: list[dict[str, Any]] = [{"Sequence": {"id": "A", "type_id": 0}}]
-    name, number = (CORE_TOKENS[EOS], EOS) if seq2seq else (CORE_TOKENS[BOS], BOS)
+    number = roles.eos if seq2seq else roles.bos
+    name = text_of[number]
     special = [{"SpecialToken": {"id": name, "type_id": 0}}]
     single = piece + special if seq2seq else special + piece
     content["post_processor"] = {
@@ -88,14 +125,14 @@ def _write_tokenizer(tokenizer: Path, folder: Path, recipe: Recipe) -> None:
         "pair": [*single, {"Sequence": {"id": "B", "type_id": 1}}],
         "special_tokens": {name: {"id": name, "ids": [number], "tokens": [name]}},
     }
-    (folder / "tokenizer.json").write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    (folder / TOKENIZER).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
     _write(
-        folder / "tokenizer_config.json",
+        folder / TOKENIZER_CONFIG,
         {
             "tokenizer_class": "PreTrainedTokenizerFast",
-            "pad_token": CORE_TOKENS[PAD],
-            "bos_token": CORE_TOKENS[BOS],
-            "eos_token": CORE_TOKENS[EOS],
+            "pad_token": text_of[roles.pad],
+            "bos_token": text_of[roles.bos],
+            "eos_token": text_of[roles.eos],
             "unk_token": "<unk>",
             "additional_special_tokens": languages,
             "clean_up_tokenization_spaces": False,
@@ -105,49 +142,53 @@ def _write_tokenizer(tokenizer: Path, folder: Path, recipe: Recipe) -> None:
     )
 
 
-def _gate(checkpoint: Path, folder: Path, recipe: Recipe, probes: Sequence[str]) -> dict[str, Any]:
-    """Compare the folder, loaded by transformers alone, with the checkpoint; raise on any difference."""
-    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+def _compare_tokenizers(folder: Path, ours: Tokenizer, texts: Sequence[str]) -> None:
+    """Refuse a folder whose tokenizer, loaded by transformers alone, gives other ids than training saw."""
+    from transformers import AutoTokenizer
 
-    ours = load_tokenizer(checkpoint / TOKENIZER)
     theirs = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    texts = [*_PROBES, *probes]
-    different = [t for t in texts if theirs(t, add_special_tokens=False, verbose=False).input_ids != ours.encode(t).ids]
+    different = [
+        text
+        for text in texts
+        if theirs(text, add_special_tokens=False, verbose=False).input_ids != ours.encode(text, add_special_tokens=False).ids
+    ]
     if different:
         raise RefusedError(
             f"{folder}: the exported tokenizer gives other ids on {len(different)} of {len(texts)} texts, for example "
             f"{different[0][:60]!r}. Not exported."
         )
-    seq2seq = recipe.model.kind == "m2m100"
-    model = load_model(checkpoint)
-    loader = AutoModelForSeq2SeqLM if seq2seq else AutoModelForCausalLM
-    exported = loader.from_pretrained(folder, local_files_only=True, dtype=torch.float32).eval()
-    largest = 0.0
+
+
+def _largest_logit_difference(folder: Path, model: PreTrainedModel, probes: Sequence[Inputs]) -> float:
+    """Refuse a folder whose model, loaded by transformers alone, says something else than `model`; returns 0.0."""
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
+    loader = AutoModelForSeq2SeqLM if model.config.is_encoder_decoder else AutoModelForCausalLM
+    exported = loader.from_pretrained(folder, local_files_only=True, dtype=model.dtype).eval()
     with torch.no_grad():
-        for text in texts[:16]:
-            ids = _ids(ours, text, recipe)
-            inputs = {"input_ids": ids} | ({"decoder_input_ids": ids} if seq2seq else {})
-            largest = max(largest, float((model(**inputs).logits - exported(**inputs).logits).abs().max()))
-    if largest != 0.0:
+        largest = max(float((model(**inputs).logits - exported(**inputs).logits).abs().max()) for inputs in probes)
+    if largest != 0.0:  # also NaN
         raise RefusedError(f"{folder}: exported logits differ from the checkpoint's by up to {largest:.3g}. Not exported.")
-    return {"texts": len(texts), "ids_differ": 0, "largest_logit_difference": largest}
+    return largest
 
 
-def _ids(tokenizer: Tokenizer, text: str, recipe: Recipe) -> torch.Tensor:
-    ids = [BOS, *tokenizer.encode(text).ids][: recipe.model.max_positions - 2]
-    return torch.tensor([ids])
+def _inputs(tokenizer: Tokenizer, text: str, recipe: Recipe) -> Inputs:
+    ids = [roles_of(tokenizer).bos, *tokenizer.encode(text, add_special_tokens=False).ids][: recipe.model.max_positions - 2]
+    batch = torch.tensor([ids])
+    return {"input_ids": batch} | ({"decoder_input_ids": batch} if recipe.model.kind == "m2m100" else {})
 
 
 def _write(path: Path, value: dict[str, Any]) -> None:
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _readme(recipe: Recipe, card: str) -> str:
-    seq2seq = recipe.model.kind == "m2m100"
-    usage = _USE_SEQ2SEQ if seq2seq else _USE_CAUSAL
-    return (
-        f"# {recipe.name}\n\n{recipe.description}\n\nTrained with lugha. Loads with transformers alone:\n\n{usage}\n{card}\n"
-    )
+def _readme(recipe: Recipe, template: Template | None, card: str) -> str:
+    usage = _USE_SEQ2SEQ if recipe.model.kind == "m2m100" else _USE_CAUSAL
+    if template is not None:
+        usage = _USE_PROMPT.format(prompt=template.prompt("Translate the following English text to Igbo.", "Good morning."))
+    base = f" Adapted from {recipe.model.base}, whose licence holds for it." if recipe.model.base else ""
+    intro = f"Trained with lugha.{base} Loads with transformers alone:"
+    return f"# {recipe.name}\n\n{recipe.description}\n\n{intro}\n\n{usage}\n{card}\n"
 
 
 _PROBES = (
@@ -179,4 +220,18 @@ print(tokenizer.decode(model.generate(**inputs, forced_bos_token_id=target)[0], 
 ```
 
 Text must be in Unicode NFC.
+"""
+
+_USE_PROMPT = """```python
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("FOLDER")
+model = AutoModelForCausalLM.from_pretrained("FOLDER")
+prompt = {prompt!r}
+inputs = tokenizer(prompt, return_tensors="pt")
+output = model.generate(**inputs, max_new_tokens=60)[0, inputs.input_ids.shape[1] :]
+print(tokenizer.decode(output, skip_special_tokens=True))
+```
+
+The model answers this form of question (template.yaml). Text must be in Unicode NFC.
 """

@@ -100,6 +100,41 @@ LANGUAGES: tuple[Language, ...] = (
         alphabet=_letters("a b d e ẹ f g gb h i j k l m n o ọ p r s ṣ t u w y"),
         tone_marks=GRAVE + ACUTE + MACRON,
     ),
+    Language(
+        code="fra",
+        bcp47="fr",
+        nllb="fra_Latn",
+        name="French",
+        alphabet=_letters("a à â æ b c ç d e é è ê ë f g h i î ï j k l m n o ô œ p q r s t u ù û ü v w x y ÿ z"),
+    ),
+    Language(
+        code="deu",
+        bcp47="de",
+        nllb="deu_Latn",
+        name="German",
+        alphabet=_letters("a ä b c d e f g h i j k l m n o ö p q r s ß t u ü v w x y z"),
+    ),
+    Language(
+        code="spa",
+        bcp47="es",
+        nllb="spa_Latn",
+        name="Spanish",
+        alphabet=_letters("a á b c d e é f g h i í j k l m n ñ o ó p q r s t u ú ü v w x y z"),
+    ),
+    Language(
+        code="ita",
+        bcp47="it",
+        nllb="ita_Latn",
+        name="Italian",
+        alphabet=_letters("a à b c d e é è f g h i ì j k l m n o ó ò p q r s t u ù v w x y z"),
+    ),
+    Language(
+        code="por",
+        bcp47="pt",
+        nllb="por_Latn",
+        name="Portuguese",
+        alphabet=_letters("a á à â ã b c ç d e é ê f g h i í j k l m n o ó ò ô õ p q r s t u ú v w x y z"),
+    ),
 )
 
 _BY_NAME = {name.casefold(): language for language in LANGUAGES for name in language.known_as}

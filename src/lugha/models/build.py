@@ -1,18 +1,23 @@
-"""Build a model from a recipe, or load the one in a checkpoint or an exported folder.
+"""Build the model of a run, or load the one in a checkpoint or an exported folder.
+
+    prepare_model(section, base, seed=42)    what a run begins with: new weights or a base's, and adapters on it
+    load_model(folder)                       what a checkpoint or an exported folder holds, for evaluation
 
 Models are plain classes of transformers, so that what lugha trains is loaded by everybody's tools without a conversion:
-`llama` is LlamaForCausalLM, `m2m100` is M2M100ForConditionalGeneration (the class of NLLB-200).
+`llama` is LlamaForCausalLM, `mistral` MistralForCausalLM, `m2m100` M2M100ForConditionalGeneration (the class of NLLB-200).
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors.torch import load_file
 
-from lugha.errors import InputError
-from lugha.recipe import ModelSection
+from lugha.models.base import DTYPES, Base, base_of_adapter, load_base, read_base_record, read_model
+from lugha.models.lora import ADAPTER_WEIGHTS, add_lora, load_adapter
+from lugha.recipe import LoraSection, ModelSection
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -24,30 +29,43 @@ PAD, BOS, EOS = 0, 1, 2
 def build_model(section: ModelSection, *, seed: int) -> PreTrainedModel:
     """A new model in fp32 on the CPU with weights drawn from `seed` (the same seed gives the same bytes)."""
     torch.manual_seed(seed)
-    return _llama(section) if section.kind == "llama" else _m2m100(section)
+    return _m2m100(section) if section.kind == "m2m100" else _decoder(section)
 
 
-def _llama(section: ModelSection) -> PreTrainedModel:
-    from transformers import LlamaConfig, LlamaForCausalLM
+def prepare_model(section: ModelSection, base: Base | None, *, seed: int) -> PreTrainedModel:
+    """The model that a run begins with, on the CPU; what is trained is fp32 and has `requires_grad`.
 
-    return LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=section.vocab_size,
-            hidden_size=section.d_model,
-            intermediate_size=section.d_ff,
-            num_hidden_layers=section.layers,
-            num_attention_heads=section.heads,
-            num_key_value_heads=section.kv_heads or section.heads,
-            max_position_embeddings=section.max_positions,
-            rope_parameters={"rope_type": "default", "rope_theta": section.rope_theta},
-            rms_norm_eps=section.norm_eps,
-            attention_dropout=section.dropout,
-            tie_word_embeddings=section.tied,
-            pad_token_id=PAD,
-            bos_token_id=BOS,
-            eos_token_id=EOS,
-        )
-    )
+    Raises:
+        InputError: the base does not load, or model.lora names modules that it does not have.
+    """
+    model = build_model(section, seed=seed) if base is None else load_base(base, section)
+    if section.lora is not None:
+        add_lora(model, section.lora, seed=seed)
+    return model
+
+
+def _decoder(section: ModelSection) -> PreTrainedModel:
+    from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
+
+    values: dict[str, Any] = {
+        "vocab_size": section.vocab_size,
+        "hidden_size": section.d_model,
+        "intermediate_size": section.d_ff,
+        "num_hidden_layers": section.layers,
+        "num_attention_heads": section.heads,
+        "num_key_value_heads": section.kv_heads or section.heads,
+        "max_position_embeddings": section.max_positions,
+        "rope_parameters": {"rope_type": "default", "rope_theta": section.rope_theta},
+        "rms_norm_eps": section.norm_eps,
+        "attention_dropout": section.dropout,
+        "tie_word_embeddings": section.tied,
+        "pad_token_id": PAD,
+        "bos_token_id": BOS,
+        "eos_token_id": EOS,
+    }
+    if section.kind == "mistral":
+        return MistralForCausalLM(MistralConfig(**values, sliding_window=section.sliding_window))
+    return LlamaForCausalLM(LlamaConfig(**values))
 
 
 def _m2m100(section: ModelSection) -> PreTrainedModel:
@@ -83,23 +101,30 @@ def _m2m100(section: ModelSection) -> PreTrainedModel:
     )
 
 
-def load_model(folder: Path) -> PreTrainedModel:
-    """The model in a checkpoint's or an exported folder, in fp32, ready for evaluation.
+def load_model(folder: Path, *, cache: Path | None = None) -> PreTrainedModel:
+    """The model in a checkpoint's or an exported folder, ready for evaluation: fp32, or an adapter on its base in the type
+    that it was trained on.
+
+    Args:
+        cache: where the commits of hub ids are remembered; only for adapters on a base from the hub.
 
     Raises:
-        InputError: there is no model, or its files do not belong together.
+        InputError: there is no model, its files do not belong together, or an adapter's base is not found.
+        RefusedError: an adapter's base has other weights than it was trained on.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
-    from transformers.utils import logging
-
-    if not (folder / "config.json").is_file():
-        raise InputError(f"{folder}: no model here (config.json is missing). Give a checkpoint or an exported folder.")
-    logging.disable_progress_bar()  # a bar for files read in milliseconds
-    try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
-        cls = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-        model: PreTrainedModel = cls.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(f"{folder}: the model does not load ({' '.join(str(error).split())[:200]}).") from error
+    if (folder / ADAPTER_WEIGHTS).is_file():
+        model = _adapted(folder, cache)
+    else:
+        model = read_model(folder, dtype=torch.float32)
     model.requires_grad_(False).train(False)
+    return model
+
+
+def _adapted(folder: Path, cache: Path | None) -> PreTrainedModel:
+    record = read_base_record(folder)
+    base = base_of_adapter(folder, cache=cache)
+    dtype = record["dtype"]
+    model = read_model(base.folder, dtype=DTYPES[dtype], quantised=dtype == "nf4")
+    add_lora(model, LoraSection.model_validate(record["lora"]), seed=0)
+    load_adapter(model, load_file(folder / ADAPTER_WEIGHTS))
     return model

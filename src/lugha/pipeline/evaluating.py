@@ -1,8 +1,8 @@
 """The evaluate stage: what a checkpoint is worth on the test split, measured and written to `evaluation.json`.
 
 Decoders: likelihood of the held-out documents of each language (perplexity, bits per byte), the same text under xz and zstd,
-and sample continuations. Encoder-decoders: BLEU and chrF++ for each direction, greedy and beam, and the rates of degenerate
-output. Everything is read from the checkpoint's own folder and the split corpus; nothing from the training process.
+and sample continuations. Translators, be they encoder-decoders or decoders asked by a prompt: BLEU and chrF++ for each
+direction, greedy and beam, and the rates of degenerate output. Everything is read from the checkpoint's own folder and the split corpus; nothing from the training process.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from lugha.evaluation.compression import CompressionBaselines, compression_basel
 from lugha.evaluation.decode import generate_text, translate
 from lugha.evaluation.degenerate import check_outputs
 from lugha.evaluation.likelihood import negative_log_likelihood, text_bytes
+from lugha.evaluation.prompted import translate_prompted
 from lugha.evaluation.results import (
     FILE,
     DirectionResult,
@@ -39,24 +40,31 @@ from lugha.evaluation.results import (
     write_evaluation,
 )
 from lugha.evaluation.translation import score_translation
+from lugha.languages.pairs import language_pairs_of
 from lugha.models.build import load_model
-from lugha.recipe import EvaluateSection, Recipe, load_recipe
+from lugha.pipeline.layout import Layout
+from lugha.recipe import EvaluateSection, Recipe, TokensSection, load_recipe
 from lugha.runs.files import sha256_json
 from lugha.runs.progress import Progress
 from lugha.tokens.encode import Encoder
 from lugha.tokens.special import roles_of
+from lugha.tokens.template import TEMPLATE, load_template
 from lugha.tokens.tokenizer import load_tokenizer
 from lugha.training.batches import Batch
 from lugha.training.device import choose_compute
 from lugha.training.packed_batches import PackedBatches
 
 Say = Callable[[str], None]
+Translator = Callable[[str, str, list[str], int], list[str]]  # source, target, texts, beam
 
 METRICS_OF_ROAD: dict[str, tuple[str, ...]] = {
     "pretrain": ("perplexity", "compression", "generation"),
+    "lora": ("translation", "generation"),
     "seq2seq": ("translation",),
+    "sft": ("generation",),
+    "dpo": ("generation",),
 }
-_VERSION = 1
+_VERSION = 2
 
 
 def evaluate_checkpoint(
@@ -142,7 +150,7 @@ def _measure(
     checkpoint: Path, manifest: CheckpointManifest, recipe: Recipe, section: EvaluateSection, rows: _Rows, say: Say
 ) -> Evaluation:
     compute = choose_compute(recipe.train)
-    model = load_model(checkpoint)
+    model = load_model(checkpoint, cache=Layout.of(recipe).bases)
     parameters = sum(p.numel() for p in model.parameters())
     model.to(compute.device)
     tokenizer = load_tokenizer(checkpoint / TOKENIZER)
@@ -173,7 +181,8 @@ def _measure(
     if "generation" in section.metrics:
         found = found.model_copy(update={"generations": _generations(model, tokenizer, recipe, section, _languages(rows))})
     if "translation" in section.metrics:
-        found = _translations(found, model, tokenizer, recipe, section, rows, say)
+        translator = _translator(checkpoint, model, tokenizer, recipe, section)
+        found = _translations(found, translator, recipe, section, rows, say)
     return found
 
 
@@ -223,10 +232,32 @@ def _generations(
     ]
 
 
+def _translator(
+    checkpoint: Path, model: Any, tokenizer: Tokenizer, recipe: Recipe, section: EvaluateSection
+) -> Translator:
+    """How this checkpoint translates: as an encoder-decoder, or asked in the words of its template."""
+    common = {"max_new_tokens": section.max_new_tokens, "batch": section.batch}
+    punctuation = recipe.tokens.punctuation
+
+    def by_encoder(source: str, target: str, texts: list[str], beam: int) -> list[str]:
+        return translate(
+            model, tokenizer, texts, source_lang=source, target_lang=target, beam=beam, punctuation=punctuation, **common
+        )
+
+    def by_prompt(source: str, target: str, texts: list[str], beam: int) -> list[str]:
+        return translate_prompted(
+            model, tokenizer, template, texts, source_lang=source, target_lang=target, beam=beam, **common
+        )
+
+    if recipe.model.kind == "m2m100":
+        return by_encoder
+    template = load_template(checkpoint / TEMPLATE)
+    return by_prompt
+
+
 def _translations(
     found: Evaluation,
-    model: Any,
-    tokenizer: Tokenizer,
+    translator: Translator,
     recipe: Recipe,
     section: EvaluateSection,
     rows: _Rows,
@@ -234,19 +265,10 @@ def _translations(
 ) -> Evaluation:
     results: list[DirectionResult] = []
     samples: list[TranslationSample] = []
-    for source, target, sources, references in _directions(rows.frame, recipe.tokens.directions, section.max_rows):
+    for source, target, sources, references in _directions(rows.frame, recipe.tokens, section.max_rows):
         for beam in sorted({1, section.beam}):
             begun = time.monotonic()
-            outputs = translate(
-                model,
-                tokenizer,
-                sources,
-                source_lang=source,
-                target_lang=target,
-                beam=beam,
-                max_new_tokens=section.max_new_tokens,
-                batch=section.batch,
-            )
+            outputs = translator(source, target, sources, beam)
             seconds = round(time.monotonic() - begun, 1)
             scores = score_translation(outputs, references, lang=target, bootstrap=section.bootstrap)
             checks = check_outputs(outputs, sources=sources, references=references, lang=target, source_lang=source)
@@ -271,16 +293,20 @@ def _translations(
     return found.model_copy(update={"translation": results, "samples": samples, "baselines": published})
 
 
-def _directions(frame: pl.DataFrame, directions: str, max_rows: int) -> Iterator[tuple[str, str, list[str], list[str]]]:
+def _directions(
+    frame: pl.DataFrame, tokens: TokensSection, max_rows: int
+) -> Iterator[tuple[str, str, list[str], list[str]]]:
     """(source language, target language, sources, references) of each direction that the model was trained for."""
     sides = [("source", "target"), ("target", "source")]
-    if directions != "both":
-        sides = sides[:1] if directions == "forward" else sides[1:]
+    wanted = language_pairs_of(tokens.language_pairs)
+    if tokens.directions != "both" and not wanted:
+        sides = sides[:1] if tokens.directions == "forward" else sides[1:]
     for (first, second), part in frame.group_by("source_lang", "target_lang", maintain_order=True):
         part = part.head(max_rows)
         for a, b in sides:
             codes = {"source": str(first), "target": str(second)}
-            yield codes[a], codes[b], part[f"{a}_text"].to_list(), part[f"{b}_text"].to_list()
+            if not wanted or (codes[a], codes[b]) in wanted:
+                yield codes[a], codes[b], part[f"{a}_text"].to_list(), part[f"{b}_text"].to_list()
 
 
 def _check_metrics(recipe: Recipe, section: EvaluateSection) -> None:

@@ -33,6 +33,21 @@ class Layout:
         return self.root / self.name / "corpus" / step
 
     @property
+    def bases(self) -> Path:
+        """Which commit each hub id was resolved to; shared by all recipes."""
+        return self.root / "bases"
+
+    @property
+    def base(self) -> Path:
+        """The base model of a tiny twin."""
+        return self.root / self.name / "base"
+
+    @property
+    def base_tokenizer(self) -> Path:
+        """The tokenizer stage of that base."""
+        return self.root / self.name / "tokens" / "base-tokenizer"
+
+    @property
     def tokenizer(self) -> Path:
         """Output of the tokenizer stage."""
         return self.root / self.name / "tokens" / "tokenizer"

@@ -7,14 +7,17 @@ from collections.abc import Callable
 from lugha.corpus.clean import clean_corpus
 from lugha.corpus.dedup import dedup_corpus
 from lugha.corpus.filter import filter_corpus
+from lugha.corpus.shards import open_corpus
 from lugha.corpus.split import split_corpus
 from lugha.demo.corpus import write_demo_corpus
 from lugha.errors import InputError
+from lugha.languages.registry import get_language
 from lugha.pipeline.layout import Layout
 from lugha.recipe import Recipe
 from lugha.runs.manifest import StageManifest
 from lugha.tokens.build import build_tokens
-from lugha.tokens.tokenizer import train_tokenizer
+from lugha.tokens.special import token_id
+from lugha.tokens.tokenizer import load_tokenizer, train_tokenizer
 
 Say = Callable[[str], None]
 
@@ -42,11 +45,28 @@ def prepare_corpus(recipe: Recipe, say: Say) -> None:
 
 
 def prepare_tokens(recipe: Recipe, say: Say) -> None:
-    """Train the tokenizer on the training split (or take the recipe's own) and encode all splits."""
+    """Train the tokenizer on the training split (or take the base's, or the recipe's own) and encode all splits.
+
+    Raises:
+        InputError: the tokenizer lacks a language of the corpus (seq2seq).
+        RefusedError: more rows than `tokens.max_unknown` hold a character that the tokenizer cannot write.
+    """
     layout = Layout.of(recipe)
     split = layout.corpus("split")
     say(stage_line(train_tokenizer(split, layout.tokenizer, section=recipe.tokenizer, seed=recipe.seed)))
-    say(stage_line(build_tokens(split, layout.tokenizer, layout.tokens, section=recipe.tokens)))
+    if recipe.train.road == "seq2seq":
+        tokenizer = load_tokenizer(layout.tokenizer)
+        for code in open_corpus(split, ("split",)).details["languages"]:
+            token_id(tokenizer, get_language(code).nllb)  # an unknown code would silently become <unk>
+    if recipe.train.road == "lora":
+        from lugha.tokens.build_examples import build_pair_examples
+
+        built = build_pair_examples(
+            split, layout.tokenizer, layout.tokens, tokens=recipe.tokens, examples=recipe.examples
+        )
+    else:
+        built = build_tokens(split, layout.tokenizer, layout.tokens, section=recipe.tokens)
+    say(stage_line(built))
 
 
 def stage_line(manifest: StageManifest) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from lugha.errors import InputError, nearest
+from lugha.pipeline.base import prepare_base
 from lugha.pipeline.evaluating import evaluate_checkpoint
 from lugha.pipeline.exporting import export_run
 from lugha.pipeline.layout import Layout
@@ -63,15 +64,19 @@ def run_recipe(
     if first:
         _forget(recipe, begin)
     hint = f"Run without --from, or --from an earlier stage than {first}."
-    for number, prepare in enumerate((prepare_corpus, prepare_tokens)):
-        with only_current_stages(hint) if number < begin else contextlib.nullcontext():
-            prepare(recipe, say)
-        if number == end:
-            return Outcome(STAGES[number])
+    with only_current_stages(hint) if begin > STAGES.index("corpus") else contextlib.nullcontext():
+        prepare_corpus(recipe, say)
+    if end == STAGES.index("corpus"):
+        return Outcome("corpus")
+    with only_current_stages(hint) if begin > STAGES.index("tokens") else contextlib.nullcontext():
+        recipe, base = prepare_base(recipe, say)
+        prepare_tokens(recipe, say)
+    if end == STAGES.index("tokens"):
+        return Outcome("tokens")
     if begin > STAGES.index("train"):
-        trained = finished_training(recipe)
+        trained = finished_training(recipe, base)
     else:
-        trained = train_recipe(recipe, anew=first == "train", say=say)
+        trained = train_recipe(recipe, base=base, anew=first == "train", say=say)
     say(f"train      {trained.run.id}: step {trained.step:,}, weights {trained.weights_sha256[:12]}")
     if end >= STAGES.index("evaluate"):
         split = Layout.of(recipe).corpus("split")
@@ -92,7 +97,7 @@ def _forget(recipe: Recipe, begin: int) -> None:
     if begin <= STAGES.index("tokens"):
         shutil.rmtree(layout.tokens.parent, ignore_errors=True)
     if begin > STAGES.index("train"):
-        run = finished_training(recipe).run
+        run = finished_training(*prepare_base(recipe)).run
         if begin <= STAGES.index("evaluate"):
             (run.path / "evaluation.json").unlink(missing_ok=True)
         shutil.rmtree(run.path / "export", ignore_errors=True)

@@ -9,11 +9,13 @@ from pathlib import Path
 from lugha.checkpoints.format import verify_checkpoint
 from lugha.checkpoints.restore import Verified, find_checkpoint
 from lugha.errors import InputError
+from lugha.models.base import Base
 from lugha.pipeline.layout import Layout
 from lugha.recipe import Recipe
 from lugha.runs.files import write_json
 from lugha.runs.folder import RunFolder, find_runs, new_run, open_run
 from lugha.training.data import open_run_data
+from lugha.training.distributed import on_first_rank, processes
 from lugha.training.loop import TrainResult, train
 
 Say = Callable[[str], None]
@@ -22,15 +24,17 @@ Say = Callable[[str], None]
 def train_recipe(
     recipe: Recipe,
     *,
+    base: Base | None = None,
     resume: str | None = None,
     anew: bool = False,
     tokens: Path | None = None,
     tokenizer: Path | None = None,
     say: Say,
 ) -> TrainResult:
-    """Train a recipe on its prepared tokens.
+    """Train a recipe on its prepared tokens; under torchrun every process calls this, and the first chooses the run.
 
     Args:
+        base: the model to begin with; None: new weights.
         resume: `auto`, a run folder or a checkpoint: go on with that run. None: go on with the newest run of this recipe
             that depends on the same values, whether finished or not, or begin a new one.
         anew: begin a new run whatever is there.
@@ -43,30 +47,38 @@ def train_recipe(
     """
     layout = Layout.of(recipe)
     tokens, tokenizer = tokens or layout.tokens, tokenizer or layout.tokenizer
-    if resume not in (None, "auto"):
-        assert resume is not None
-        run, found = _asked_for(Path(resume), say)
-        return train(recipe, tokens=tokens, tokenizer=tokenizer, run=run, resume=found)
-    depends_on = open_run_data(recipe, tokens, tokenizer).depends_on
-    same = None if anew else _same_run(recipe, depends_on)
-    if same is None:
-        run = new_run(recipe.run.root, recipe.name)
-        write_json(run.path / "run.json", {"depends_on": depends_on})
-        return train(recipe, tokens=tokens, tokenizer=tokenizer, run=run)
-    if (done := _finished(same)) is not None:
-        say(f"train      {same.id} is finished at step {done.step:,}: nothing to do")
-        return done
-    return train(recipe, tokens=tokens, tokenizer=tokenizer, run=same, resume=find_checkpoint(same.checkpoints, say=say))
+
+    def choose() -> tuple[RunFolder, Verified | None] | TrainResult:
+        if resume not in (None, "auto"):
+            assert resume is not None
+            return _asked_for(Path(resume), say)
+        depends_on = open_run_data(recipe, tokens, tokenizer, base).depends_on
+        same = None if anew else _same_run(recipe, depends_on)
+        if same is None:
+            run = new_run(recipe.run.root, recipe.name)
+            write_json(run.path / "run.json", {"depends_on": depends_on})
+            return run, None
+        if (done := _finished(same)) is not None:
+            say(f"train      {same.id} is finished at step {done.step:,}: nothing to do")
+            return done
+        return same, find_checkpoint(same.checkpoints, say=say)
+
+    with processes():
+        chosen = on_first_rank(choose)
+        if isinstance(chosen, TrainResult):
+            return chosen
+        run, found = chosen
+        return train(recipe, tokens=tokens, tokenizer=tokenizer, run=run, base=base, resume=found)
 
 
-def finished_training(recipe: Recipe) -> TrainResult:
+def finished_training(recipe: Recipe, base: Base | None = None) -> TrainResult:
     """The finished training of this recipe on its prepared tokens.
 
     Raises:
         InputError: there is none; the message says what to run.
     """
     layout = Layout.of(recipe)
-    run = _same_run(recipe, open_run_data(recipe, layout.tokens, layout.tokenizer).depends_on)
+    run = _same_run(recipe, open_run_data(recipe, layout.tokens, layout.tokenizer, base).depends_on)
     done = _finished(run) if run else None
     if done is None:
         where = f"{run.path} is unfinished" if run else f"there is no run below {recipe.run.root}"

@@ -19,6 +19,9 @@ from pydantic import BaseModel, ValidationError
 
 from lugha.errors import InputError, nearest
 from lugha.recipe.sections import Recipe
+from lugha.recipe.tiny import tiny_twin
+
+TINY = "model.scale=tiny"  # the override that turns a recipe into its tiny twin
 
 
 def preset_names() -> list[str]:
@@ -44,6 +47,7 @@ def load_recipe(recipe: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     Args:
         recipe: a preset's name, or the path of a YAML file.
         overrides: `a.b=c` each, the value read as YAML; list items by their number (`corpus.sources.0.path=...`).
+            `model.scale=tiny` among them makes the recipe its tiny twin; the others win over what that changes.
 
     Raises:
         InputError: no such preset or file, not YAML, an unknown key, a value of the wrong type, or sections that do not
@@ -56,8 +60,14 @@ def load_recipe(recipe: str | Path, overrides: Iterable[str] = ()) -> Recipe:
         raise InputError(f"{origin}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise InputError(f"{origin}: a recipe is a YAML mapping that begins with `name:`.")
+    overrides = list(overrides)
     for override in overrides:
         _apply(values, override)
+    if TINY in overrides:
+        demo = yaml.safe_load(preset_text("demo"))
+        values = tiny_twin(values, demo["corpus"]["sources"])
+        for override in overrides:
+            _apply(values, override)
     return parse_recipe(values, origin)
 
 

@@ -154,7 +154,7 @@ class TokensSection(Section):
         1.0, ge=1.0, description="seq2seq: directions are drawn with p ~ examples^(1/temperature); 1: as they are"
     )
     punctuation: Literal["none", "moses"] = Field(
-        "none", description="moses: punctuation as the text of NLLB-200 was prepared; applied wherever the model reads text"
+        "none", description="seq2seq. moses: as the text of NLLB-200 was prepared; applied wherever the model reads text"
     )
     max_unknown: Fraction = Field(0.01, description="share of a language's training rows that may hold an unknown character")
     tokens_per_shard: int = Field(100_000_000, ge=1000)
@@ -178,7 +178,7 @@ class LoraSection(Section):
     """Low-rank adapters (Hu et al. 2021, arXiv 2106.09685); kept and trained in fp32, whatever the base's type."""
 
     r: int = Field(16, ge=1, description="rank")
-    alpha: float = Field(32, gt=0, description="the update is scaled by alpha / r")
+    alpha: int = Field(32, ge=1, description="the update is scaled by alpha / r")
     dropout: Fraction = 0.05
     modules: list[str] = Field(["q_proj", "v_proj"], min_length=1, description="names of the linear layers that get one")
 
@@ -236,7 +236,9 @@ class ModelSection(Section):
                 f"base_dtype {self.base_dtype} without lora: weights that are trained stay fp32 (half-precision weights lose "
                 "small updates, and fp16 gradients cannot be unscaled). Leave it out, or add model.lora"
             )
-        if (self.new_languages or self.new_characters) and self.base is None and self.scale == "full":
+        if self.lora is not None and self.base is None:
+            raise ValueError("lora puts adapters on a base model: name it in model.base (a folder or a hub id)")
+        if (self.new_languages or self.new_characters) and self.base is None:
             raise ValueError("new_languages and new_characters extend a base model: name it in model.base")
         return self
 
@@ -346,6 +348,8 @@ class Recipe(Section):
             )
         if (self.train.road == "seq2seq") != (self.model.kind == "m2m100"):
             raise ValueError(f"train.road {self.train.road} does not go with model.kind {self.model.kind}")
+        if self.train.road != "seq2seq" and (self.tokens.language_pairs or self.tokens.punctuation != "none"):
+            raise ValueError("tokens.language_pairs and tokens.punctuation belong to road seq2seq: leave them out")
         if self.train.road == "lora" and self.model.lora is None:
             raise ValueError("train.road lora trains adapters: add model.lora, for example `lora: {r: 16, alpha: 32}`")
         if self.train.road in ("sft", "dpo") and self.examples.data is None and self.model.scale == "full":

@@ -88,6 +88,24 @@ class RunFolder:
             yield
 
 
+class Onlooker(RunFolder):
+    """A run folder to a process that does not write it: one of several that train together, but not the first."""
+
+    def log_metrics(self, **values: Any) -> None:
+        """The first process does it."""
+
+    def log_event(self, event: str, **values: Any) -> None:
+        """The first process does it."""
+
+    def forget_after(self, step: int) -> None:
+        """The first process does it."""
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """The first process holds it."""
+        yield
+
+
 def new_run(root: Path, name: str) -> RunFolder:
     """Make the folder of a new run below `root`."""
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")

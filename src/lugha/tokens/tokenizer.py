@@ -24,10 +24,11 @@ from lugha.runs.progress import Progress
 from lugha.tokens.encode import as_plain_text
 from lugha.tokens.fertility import measure_fertility
 from lugha.tokens.sample import Draw, SamplePlan, Texts, open_texts, plan_sample, sample
-from lugha.tokens.special import CORE_TOKENS, special_ids, special_tokens, token_id
+from lugha.tokens.special import roles_of, special_ids, special_tokens
 from lugha.tokens.style import choose_alphabet, style_of, train_bytes, train_metaspace
 
 TOKENIZER_JSON = "tokenizer.json"
+TOKENIZER_CONFIG = "tokenizer_config.json"  # of transformers; a base model has one
 STAGE, VERSION = "tokenizer", 1
 _MEASURED_BYTES = 5_000_000  # held-out text for the fertility table, at most
 _ALPHABET_SHARE = 4  # metaspace: at most a quarter of the free vocabulary goes to single characters
@@ -72,8 +73,8 @@ def train_tokenizer(input: Path, output: Path, *, section: TokenizerSection, see
         seed: of the sample, where the text exceeds `section.max_train_bytes` or has no validation part.
 
     Raises:
-        InputError: no text; a vocabulary too small for special tokens and bytes; an existing tokenizer that lacks a
-            special token of this corpus.
+        InputError: no text; a vocabulary too small for special tokens and bytes; an existing tokenizer that has no token
+            to begin, end or pad a text with.
     """
     texts = open_texts(input)
     languages = [get_language(code).nllb for code in texts.languages]
@@ -97,7 +98,7 @@ def train_tokenizer(input: Path, output: Path, *, section: TokenizerSection, see
         if section.path is None:
             _train(texts, plan, section, special, out).save(str(file))
         else:
-            _check_existing(section.path, load_tokenizer(section.path), languages)
+            _check_existing(section.path, load_tokenizer(section.path))
             file.write_bytes(tokenizer_file(section.path).read_bytes())
         tokenizer = load_tokenizer(file)
         where, measured = _text_to_measure(input, texts, plan)
@@ -168,13 +169,12 @@ def _some(texts: Texts, seed: int) -> list[tuple[str, str]]:
     return [(draw.stream[0], text) for draw in sample(texts, plan) for text in draw.training]
 
 
-def _check_existing(path: Path, tokenizer: Tokenizer, languages: list[str]) -> None:
-    """Every role has its token, and the ids leave no gap (the size is then a bound for them)."""
-    for token in (*CORE_TOKENS, *languages):
-        try:
-            token_id(tokenizer, token)
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from error
+def _check_existing(path: Path, tokenizer: Tokenizer) -> None:
+    """It has a token to begin, end and pad with, and its ids leave no gap (the size is then a bound for them)."""
+    try:
+        roles_of(tokenizer)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
     size, last = tokenizer.get_vocab_size(), max(tokenizer.get_vocab().values())
     if last != size - 1:
         raise InputError(f"{path}: has {size} tokens with ids up to {last}. Number them 0 to {size - 1}, without a gap.")

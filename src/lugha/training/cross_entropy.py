@@ -3,7 +3,8 @@
 Loss and both gradients of a piece are computed together in the forward pass and only the gradients are kept (P x D and
 V x D, not P x V), the idea of Liger Kernel's fused linear cross-entropy (Hsu et al. 2024, arXiv 2410.10989) in plain
 PyTorch. With 4,096 tokens and a vocabulary of 16,384 that is 16 MB at a time instead of 270 MB, and on a CPU nearly half of
-the step's time: larger blocks are given back to the kernel after every step and faulted in again.
+the step's time: larger blocks are given back to the kernel after every step and faulted in again. The gradient of a frozen
+projection (adapters on a fixed `lm_head`) is neither computed nor given memory.
 
 Legend: P predicted tokens, D width, V vocabulary, C tokens of a piece.
 """
@@ -18,24 +19,25 @@ from torch.autograd.function import once_differentiable
 _PIECE_BYTES = 16 << 20  # of fp32 logits; glibc serves blocks below 32 MB from memory it keeps
 
 
-class Cost(NamedTuple):
-    """What a micro-batch costs, summed over its predicted tokens."""
+class Nats(NamedTuple):
+    """Sums over the predicted tokens; scalars in fp32."""
 
-    objective: torch.Tensor  # what is minimised: with label smoothing where the recipe asks for it; differentiable
+    objective: torch.Tensor  # what is minimised: with label smoothing where it is asked for; differentiable, once
     nats: torch.Tensor  # -ln p of the right tokens: what is reported; equal to the objective without smoothing
 
 
 def projected_nats(
     hidden_PD: torch.Tensor, weight_VD: torch.Tensor, targets_P: torch.Tensor, label_smoothing: float = 0.0
-) -> Cost:
-    """Sum over P of -ln softmax(hidden weight^T)[target], with and without label smoothing; scalars in fp32.
+) -> Nats:
+    """Sum over P of -ln softmax(hidden weight^T)[target], with and without label smoothing.
 
-    `objective` equals `cross_entropy(hidden @ weight.T, targets, reduction="sum", label_smoothing=...)`. Under autocast the
-    products are computed in the compute type; the softmax always in fp32.
+    `objective` equals `cross_entropy(hidden @ weight.T, targets, reduction="sum", label_smoothing=...)`. Products are
+    computed in the type of autocast, or without it in that of the weight; the softmax always in fp32. Gradients have the
+    types of `hidden_PD` and `weight_VD`, and are summed in fp32.
     """
     device = hidden_PD.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight_VD.dtype
-    return Cost(*_ProjectedNats.apply(hidden_PD, weight_VD, targets_P, label_smoothing, dtype))  # type: ignore[no-untyped-call]
+    return Nats(*_ProjectedNats.apply(hidden_PD, weight_VD, targets_P, label_smoothing, dtype))  # type: ignore[no-untyped-call]
 
 
 class _ProjectedNats(torch.autograd.Function):
@@ -50,10 +52,10 @@ class _ProjectedNats(torch.autograd.Function):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         vocabulary = weight_VD.shape[0]
         piece = max(1, _PIECE_BYTES // (4 * vocabulary))
-        wanted = any(ctx.needs_input_grad[:2])
         weight = weight_VD.to(dtype)
-        grad_hidden_PD = torch.empty_like(hidden_PD) if wanted else None
-        grad_weight_VD = torch.zeros_like(weight_VD, dtype=torch.float32) if wanted else None
+        grad_hidden_PD = torch.empty_like(hidden_PD) if ctx.needs_input_grad[0] else None
+        grad_weight_VD = torch.zeros_like(weight_VD, dtype=torch.float32) if ctx.needs_input_grad[1] else None
+        magnified = _magnification(dtype, piece)
         nats = torch.zeros((), dtype=torch.float32, device=hidden_PD.device)
         uniform = torch.zeros_like(nats)  # the same against a uniform target
         with torch.autocast(hidden_PD.device.type, enabled=False):
@@ -64,23 +66,45 @@ class _ProjectedNats(torch.autograd.Function):
                 nats -= log_p_CV.gather(1, target_C1).sum()
                 if label_smoothing:
                     uniform -= log_p_CV.sum() / vocabulary
-                if grad_hidden_PD is None or grad_weight_VD is None:
+                if grad_hidden_PD is None and grad_weight_VD is None:
                     continue
                 # d nats / d logits = softmax - (1 - s) onehot(target) - s / V
                 slope_CV = log_p_CV.exp_()
                 slope_CV.scatter_add_(1, target_C1, torch.full_like(target_C1, label_smoothing - 1, dtype=torch.float32))
                 if label_smoothing:
                     slope_CV -= label_smoothing / vocabulary
+                if magnified != 1:
+                    slope_CV *= magnified
                 slope = slope_CV.to(dtype)
-                grad_hidden_PD[begin : begin + piece] = (slope @ weight).to(grad_hidden_PD.dtype)
-                grad_weight_VD += (slope.T @ hidden_CD).float()
-        if wanted:
-            ctx.save_for_backward(grad_hidden_PD, grad_weight_VD)
+                if grad_hidden_PD is not None:
+                    grad_hidden_PD[begin : begin + piece] = (slope @ weight).to(grad_hidden_PD.dtype)
+                if grad_weight_VD is not None:
+                    grad_weight_VD += (slope.T @ hidden_CD).float()
+        ctx.gradients = (grad_hidden_PD, grad_weight_VD)
+        ctx.magnified, ctx.weight_dtype = magnified, weight_VD.dtype
         ctx.mark_non_differentiable(nats)
         return (1 - label_smoothing) * nats + label_smoothing * uniform, nats
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor, _: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        grad_hidden_PD, grad_weight_VD = ctx.saved_tensors
-        return grad_hidden_PD * grad, grad_weight_VD * grad, None, None, None
+        # Multiplied in place and handed over: at V = 256,206 a second copy of the weight's gradient is a gigabyte.
+        grad_hidden_PD, grad_weight_VD = ctx.gradients
+        ctx.gradients = None
+        grad = grad / ctx.magnified
+        return (
+            None if grad_hidden_PD is None else grad_hidden_PD.mul_(grad),
+            None if grad_weight_VD is None else grad_weight_VD.mul_(grad).to(ctx.weight_dtype),
+            None,
+            None,
+            None,
+        )
+
+
+def _magnification(dtype: torch.dtype, piece: int) -> float:
+    """What slopes are multiplied by before they become fp16, whose smallest full-precision number is 6e-5.
+
+    A softmax over 256,206 tokens is 4e-6 on average and would lose its digits. The product with the hidden states sums C
+    slopes of size 1 at most, so C times the magnification is kept at 2^14, a quarter of fp16's largest number.
+    """
+    return float(max(1, min(1024, 2**14 // piece))) if dtype == torch.float16 else 1.0

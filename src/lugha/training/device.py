@@ -10,6 +10,9 @@ import torch
 
 from lugha.errors import InputError
 from lugha.recipe import TrainSection
+from lugha.training.batches import Batch
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,19 @@ class Compute:
             with torch.autocast(self.device.type, dtype=self.dtype):
                 yield
 
+    def moved(self, batch: Batch) -> Batch:
+        """The tensors of a micro-batch on the device."""
+        return {name: tensor.to(self.device, non_blocking=True) for name, tensor in batch.items()}
 
-def choose_compute(train: TrainSection) -> Compute:
+
+def choose_compute(train: TrainSection, process: int | None = None) -> Compute:
     """Resolve `device: auto` and `precision: auto`, and set the CPU threads.
 
+    Args:
+        process: number of this process among several on its machine; it takes the GPU of that number.
+
     Raises:
-        InputError: CUDA is asked for and there is none.
+        InputError: CUDA is asked for and there is none, or none for this process.
     """
     cuda = torch.cuda.is_available()
     if train.device == "cuda" and not cuda:
@@ -42,9 +52,16 @@ def choose_compute(train: TrainSection) -> Compute:
     device = torch.device("cuda" if cuda and train.device != "cpu" else "cpu")
     if device.type == "cpu" and train.threads:
         torch.set_num_threads(train.threads)
+    if device.type == "cuda" and process is not None:
+        if process >= torch.cuda.device_count():
+            raise InputError(
+                f"Process {process} has no GPU of its own: this machine has {torch.cuda.device_count()}. "
+                f"Start torchrun with --nproc-per-node {torch.cuda.device_count()}, or use --set train.device=cpu."
+            )
+        device = torch.device("cuda", process)
+        torch.cuda.set_device(device)
     if train.precision != "auto":
-        dtype = torch.bfloat16 if train.precision == "bf16" else torch.float32
-        return Compute(device, dtype, "the recipe says so")
+        return Compute(device, _DTYPES[train.precision], "the recipe says so")
     if device.type == "cuda":
         hardware = torch.cuda.is_bf16_supported(including_emulation=False)
     else:

@@ -3,49 +3,67 @@
     result = train(recipe, tokens=..., tokenizer=..., run=new_run(...))
 
 In: a recipe, a folder of token shards, the tokenizer, a run folder. Out: checkpoints, metrics, `train.json`, and the final
-checkpoint's folder. Roads differ in their objective (objectives.py) and their batches (batches.py), nowhere else.
+checkpoint's folder. Roads differ in their objective (objectives.py) and their batches (batches.py), nowhere else. The same
+lines run on one process or on each of several (distributed.py).
 
 Invariants:
 - A resumed run is the same run: weights are bit for bit those of one that was never stopped (on the CPU). State is the
-  model, the optimiser, torch's random generators and a `TrainerState` of plain values; data order is a function.
-- The loss of a step is the mean over its target tokens, however the step is cut into micro-batches.
+  model, the optimiser and a `TrainerState` of plain values; data order and dropout are functions.
+- The loss of a step is the mean over its units, however the step is cut into micro-batches and spread over processes.
 - Order of events after an update: log, save, validate. A validation that fails cannot lose the save before it.
 """
 
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 import torch
 
 from lugha.checkpoints.format import TrainerState, read_checkpoint
 from lugha.checkpoints.restore import Verified, check_same_run, load_into
-from lugha.checkpoints.save import keep_newest, save_checkpoint
+from lugha.checkpoints.save import keep_newest, optimiser_tensors, save_checkpoint
 from lugha.errors import InterruptedRunError, RefusedError
-from lugha.models.build import build_model
+from lugha.models.base import Base
+from lugha.models.build import prepare_model
 from lugha.models.shapes import parameter_count
-from lugha.recipe import Recipe, dump_recipe
+from lugha.models.state import load_weights, weights_of
+from lugha.recipe import Recipe, TrainSection, dump_recipe
 from lugha.runs.files import write_json, write_text
 from lugha.runs.folder import RunFolder
 from lugha.runs.manifest import peak_memory_bytes
-from lugha.runs.rates import format_count, rate, seconds_left
-from lugha.training.batches import Batch, Batches
+from lugha.runs.rates import format_count, seconds_left
+from lugha.training.batches import Batches
 from lugha.training.data import RunData, open_run_data
 from lugha.training.device import Compute, choose_compute
-from lugha.training.display import LiveLine, progress_line
-from lugha.training.first_batch import check_first_batch, check_first_loss, preview
-from lugha.training.objectives import OBJECTIVES, Objective, predicted_tokens
-from lugha.training.optimiser import build_optimiser
-from lugha.training.pair_batches import PairBatches
+from lugha.training.display import LiveLine
+from lugha.training.distributed import (
+    CostOf,
+    Ranks,
+    check_accumulation,
+    first_goes_first,
+    on_first_rank,
+    one_writer,
+    processes,
+    shared_errors,
+    spread_over,
+    summed,
+    total,
+)
+from lugha.training.first_batch import check_first_batch, preview
+from lugha.training.objectives import ROADS
+from lugha.training.optimiser import build_optimiser, clip_gradients, loss_scaler, scaler_state
+from lugha.training.places import next_places, with_steps
+from lugha.training.randomness import draw_for
+from lugha.training.reference import with_reference
 from lugha.training.schedule import learning_rate
+from lugha.training.step_log import StepLog
+from lugha.training.stopping import StopFlag
+from lugha.training.validation import check_start, sums_of, validate
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -67,6 +85,7 @@ def train(
     tokens: Path,
     tokenizer: Path,
     run: RunFolder,
+    base: Base | None = None,
     resume: Verified | None = None,
     say: Callable[[str], None] | None = None,
 ) -> TrainResult:
@@ -75,7 +94,8 @@ def train(
     Args:
         tokens: output of the stage `tokens`; its manifest must name the tokenizer given.
         tokenizer: folder or file of tokenizer.json.
-        run: where checkpoints, metrics and events go.
+        run: where checkpoints, metrics and events go; of several processes all name the same.
+        base: the model to begin with; default: new weights.
         resume: a checkpoint of the same run to go on from.
         say: gets each line that a person should read; default: stderr.
 
@@ -85,182 +105,168 @@ def train(
         InterruptedRunError: stopped by a signal, `train.max_minutes` or a full disk; a checkpoint was saved where possible.
     """
     line = LiveLine()
-    say = say or line.say
-    with run.lock(), _StopFlag() as stop:
-        data = open_run_data(recipe, tokens, tokenizer)
-        training, validation, depends_on = data.training, data.validation, data.depends_on
-        section = recipe.train
-        compute = choose_compute(section)
-        objective = OBJECTIVES[section.road]
+    road = ROADS[recipe.train.road]
+    with processes() as ranks, one_writer(run, ranks) as run, StopFlag() as stop:
+        say = (say or line.say) if ranks.first else _silent
+        with shared_errors():
+            check_accumulation(recipe.train, ranks)
+            data = open_run_data(recipe, tokens, tokenizer, base)
+            if resume is not None:
+                check_same_run(data.depends_on, resume)
+            section = with_steps(recipe.train, data.training)
+            compute = choose_compute(section, ranks.local if ranks.size > 1 else None)
+            model = prepare_model(recipe.model, data.base, seed=recipe.seed)
+        training: Batches = data.training
+        validation: Batches | None = data.validation
+        if section.road == "dpo":
+            model.to(compute.device)
+            with first_goes_first():
+                training = with_reference(training, model, compute, run.path / "reference" / "train.safetensors")
+                validation = with_reference(validation, model, compute, run.path / "reference" / "validation.safetensors")
 
-        model = build_model(recipe.model, seed=recipe.seed)
-        model.to(device=compute.device)
-        optimiser = build_optimiser(model, section)
-        state = TrainerState()
-        if resume is not None:
-            check_same_run(depends_on, resume)
-            state = load_into(resume.folder, model, optimiser)
-            run.forget_after(state.step)
-        else:
-            torch.manual_seed(recipe.seed)  # dropout; the weights have drawn from the generator
         if section.gradient_checkpointing:
             model.activation_checkpointing_enable({"use_reentrant": False})
         if section.compile:
             model.model.compile()
+        cost_of = CostOf(model, road, section)
+        spread = spread_over(ranks, cost_of, section.parallel, compute.device)
+        state = TrainerState()
+        with shared_errors():
+            optimiser = build_optimiser(model, section)
+            if resume is not None:
+                state = load_into(resume.folder, model, optimiser, load_weights)
+                run.forget_after(state.step)
+        scaler = loss_scaler(compute, state)
 
-        write_text(run.path / "recipe.yaml", dump_recipe(recipe))
-        run.log_event("resumed" if resume else "started", step=state.step, depends_on=depends_on)
-        for text in _announce(recipe, data, compute, state, run):
+        if ranks.first:
+            write_text(run.path / "recipe.yaml", dump_recipe(recipe))
+        run.log_event("resumed" if resume else "started", step=state.step, depends_on=data.depends_on)
+        for text in _announce(recipe, section, data, compute, ranks, state, run):
             say(text)
         if resume is None:
             first = training.micro_batch(0, 0)
             for text in preview(first, data.tokenizer, data.roles):
                 say(text)
             check_first_batch(first, road=section.road, codes=data.codes, roles=data.roles)
-            _check_start(model, objective, first, compute, recipe.model.vocab_size)
+            check_start(cost_of, road, first, compute, recipe.model.vocab_size)
         if state.step >= section.steps:
-            assert resume is not None
-            return _finish(run, resume)
+            return _finish(run, resume.folder if resume else None)
 
-        model.train()
+        spread.train()
         started = time.monotonic()
         before = state.step  # of this attempt
-        window_nats = window_tokens = window_seconds = 0.0
+        log = StepLog(run, line, road.unit)
         saved = resume.folder if resume else None
 
         while state.step < section.steps:
             tick = time.monotonic()
-            micro_batches, state = _next_micro_batches(training, state, section.accumulation)
-            targets = sum(predicted_tokens(b) for b in micro_batches)
+            places, state = next_places(training, state, section.accumulation)
+            mine = places[ranks.rank :: ranks.size]
+            micro_batches = [training.micro_batch(place.epoch, place.index) for place in mine]
+            units = round(total([sum(road.units(batch) for batch in micro_batches)])[0])
             lr = learning_rate(state.step, section)
             for group in optimiser.param_groups:
                 group["lr"] = lr
 
-            step_nats = torch.zeros((), device=compute.device)
-            for batch in micro_batches:
-                with compute.autocast():
-                    cost = objective(model, _to(batch, compute.device), section.label_smoothing)
-                torch.autograd.backward(cost.objective / targets)
-                step_nats += cost.nats
-            grad_norm = torch.nn.utils.clip_grad_norm_(model.parameters(), section.clip)
-            loss = float(step_nats) / targets
-            if not math.isfinite(loss) or not math.isfinite(float(grad_norm)):
-                _refuse_not_a_number(run, state, loss, float(grad_norm), saved)
-            optimiser.step()
+            own_sums: dict[str, torch.Tensor] = {}
+            for place, batch in zip(mine, micro_batches, strict=True):
+                draw_for(recipe.seed, place.number)
+                with summed(spread, now=place == mine[-1]):
+                    with compute.autocast():
+                        cost = spread(compute.moved(batch))
+                    torch.autograd.backward(scaler.scale(cost.objective * ranks.size / units))
+                own_sums = {name: own_sums.get(name, 0.0) + value for name, value in sums_of(cost).items()}
+            scaler.unscale_(optimiser)
+            grad_norm = clip_gradients(model, section.clip)
+            minutes = (time.monotonic() - started) / 60
+            late = section.max_minutes is not None and minutes >= section.max_minutes
+            *figures, asked, late_ones = total([*map(float, own_sums.values()), stop.asked is not None, late])
+            sums = dict(zip(own_sums, figures, strict=True))
+            skipped = scaler.is_enabled() and not math.isfinite(grad_norm)
+            if not math.isfinite(sums["loss"]) or not (skipped or math.isfinite(grad_norm)):
+                _refuse_not_a_number(run, state, sums["loss"] / units, grad_norm, saved)
+            scaler.step(optimiser)
+            scaler.update()
             optimiser.zero_grad(set_to_none=True)
 
             seconds = time.monotonic() - tick
-            window_nats, window_tokens = window_nats + float(step_nats), window_tokens + targets
-            window_seconds += seconds
             state = state.model_copy(
                 update={
                     "step": state.step + 1,
-                    "target_tokens": state.target_tokens + targets,
+                    "units": state.units + units,
                     "train_seconds": state.train_seconds + seconds,
+                    "skipped": state.skipped + skipped,
+                    **scaler_state(scaler),
                 }
             )
+            if skipped:
+                run.log_event("skipped", step=state.step, loss_scale=state.loss_scale)
+                _check_loss_scale(state, saved)
             last = state.step == section.steps
-            left = seconds_left(state.step - before, section.steps - before, time.monotonic() - started)
-            if state.step % section.log_every == 0 or last or state.step == 1:
-                per_second = rate(window_tokens, window_seconds)
-                run.log_metrics(
-                    kind="train",
-                    step=state.step,
-                    loss=window_nats / window_tokens,
-                    lr=lr,
-                    grad_norm=float(grad_norm),
-                    tokens=state.target_tokens,
-                    tokens_per_second=per_second,
-                    step_seconds=seconds,
-                )
-                line.show(
-                    progress_line(
-                        step=state.step,
-                        steps=section.steps,
-                        loss=window_nats / window_tokens,
-                        lr=lr,
-                        tokens_per_second=per_second,
-                        left_seconds=left,
-                    )
-                )
-                window_nats = window_tokens = window_seconds = 0.0
+            log.add(sums, units, seconds)
+            if ranks.first and (state.step % section.log_every == 0 or last or state.step == 1):
+                left = seconds_left(state.step - before, section.steps - before, time.monotonic() - started)
+                fp16 = {"loss_scale": state.loss_scale, "skipped": state.skipped} if scaler.is_enabled() else {}
+                log.write(state, section.steps, left, lr=lr, grad_norm=grad_norm, step_seconds=seconds, **fp16)
 
-            minutes = (time.monotonic() - started) / 60
-            out_of_time = section.max_minutes is not None and minutes >= section.max_minutes and not last
-            if state.step % section.save_every == 0 or last or stop.asked or out_of_time:
-                saved = save_checkpoint(
-                    run.checkpoints,
-                    run=run.id,
-                    model=model,
-                    optimiser=optimiser,
-                    state=state,
-                    depends_on=depends_on,
-                    normalisers=data.normalisers,
-                    tokenizer=data.tokenizer_file,
-                    recipe_yaml=dump_recipe(recipe),
-                )
-                run.log_event("saved", step=state.step, checkpoint=saved.name)
-                for gone in keep_newest(run.checkpoints, section.keep) if section.keep else []:
-                    run.log_event("deleted", checkpoint=gone.name)
-            if stop.asked or out_of_time:
-                why = f"signal {stop.asked}" if stop.asked else f"train.max_minutes {section.max_minutes}"
+            stopping = bool(asked or late_ones) and not last
+            if state.step % section.save_every == 0 or last or stopping:
+                saved = _save(run, model, optimiser, state, recipe, data)
+            if stopping:
+                why = f"signal {stop.asked or 'to another process'}" if asked else f"train.max_minutes {section.max_minutes}"
                 run.log_event("stopped", step=state.step, why=why)
                 raise InterruptedRunError(
                     f"Stopped at step {state.step:,} of {section.steps:,} by {why}; saved {saved}. "
                     "The same command with --resume auto goes on from there."
                 )
             if validation is not None and (state.step % section.eval_every == 0 or last):
-                held_out = validate(model, objective, validation, section.eval_batches, compute)
-                best = min(held_out, state.best_validation_loss or math.inf)
+                held_out = validate(cost_of, road, validation, section.eval_batches, compute, ranks)
+                best = min(held_out["loss"], state.best_validation_loss or math.inf)
                 state = state.model_copy(update={"best_validation_loss": best})
-                run.log_metrics(kind="validation", step=state.step, loss=held_out)
-                line.say(f"step {state.step:,}: validation loss {held_out:.4f} nats/token")
+                run.log_metrics(kind="validation", step=state.step, **held_out)
+                if ranks.first:
+                    line.say(f"step {state.step:,}: validation loss {held_out['loss']:.4f} nats/{road.unit[:-1]}")
 
-        assert saved is not None
-        return _finish(run, Verified(saved, read_checkpoint(saved)))
-
-
-def validate(model: PreTrainedModel, objective: Objective, batches: Batches, limit: int, compute: Compute) -> float:
-    """Mean -ln p over the target tokens of the first `limit` micro-batches of a split; the model is left in train mode."""
-    model.train(False)
-    nats, tokens = 0.0, 0
-    with torch.no_grad():
-        for index in range(min(limit, batches.micro_batches(0))):
-            batch = batches.micro_batch(0, index)
-            with compute.autocast():
-                nats += float(objective(model, _to(batch, compute.device), 0.0).nats)
-            tokens += predicted_tokens(batch)
-    model.train()
-    return nats / tokens
+        return _finish(run, saved)
 
 
-def _next_micro_batches(batches: Batches, state: TrainerState, count: int) -> tuple[list[Batch], TrainerState]:
-    """The micro-batches of the next step, and the place in the data behind them; epochs follow one another seamlessly."""
-    epoch, index = state.epoch, state.micro_batch
-    taken: list[Batch] = []
-    while len(taken) < count:
-        if index >= batches.micro_batches(epoch):
-            epoch, index = epoch + 1, 0
-        taken.append(batches.micro_batch(epoch, index))
-        index += 1
-    return taken, state.model_copy(update={"epoch": epoch, "micro_batch": index})
+def _save(
+    run: RunFolder,
+    model: PreTrainedModel,
+    optimiser: torch.optim.Optimizer,
+    state: TrainerState,
+    recipe: Recipe,
+    data: RunData,
+) -> Path:
+    """Save a checkpoint: all processes gather, the first writes. Older ones go where the recipe says so."""
+    weights, moments = weights_of(model), optimiser_tensors(model, optimiser)
+
+    def write() -> Path:
+        saved = save_checkpoint(
+            run.checkpoints,
+            run=run.id,
+            weights=weights,
+            optimiser=moments,
+            state=state,
+            depends_on=data.depends_on,
+            normalisers=data.normalisers,
+            tokenizer=data.tokenizer_file,
+            recipe_yaml=dump_recipe(recipe),
+            texts=data.texts,
+        )
+        run.log_event("saved", step=state.step, checkpoint=saved.name)
+        for gone in keep_newest(run.checkpoints, recipe.train.keep) if recipe.train.keep else []:
+            run.log_event("deleted", checkpoint=gone.name)
+        return saved
+
+    return on_first_rank(write)
 
 
-def _to(batch: Batch, device: torch.device) -> Batch:
-    return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
-
-
-def _check_start(model: PreTrainedModel, objective: Objective, first: Batch, compute: Compute, vocab_size: int) -> None:
-    """Compare the loss before the first update with chance; draws nothing from the random generators."""
-    model.train(False)
-    with torch.no_grad(), compute.autocast():
-        nats = float(objective(model, _to(first, compute.device), 0.0).nats)
-    check_first_loss(nats / predicted_tokens(first), vocab_size)
-
-
-def _announce(recipe: Recipe, data: RunData, compute: Compute, state: TrainerState, run: RunFolder) -> list[str]:
+def _announce(
+    recipe: Recipe, section: TrainSection, data: RunData, compute: Compute, ranks: Ranks, state: TrainerState, run: RunFolder
+) -> list[str]:
     """What follows from the recipe and the data, before the run."""
-    section, batches = recipe.train, data.training
+    batches = data.training
     micro_batches = batches.micro_batches(0)
     epochs = section.steps * section.accumulation / micro_batches
     lines = [
@@ -269,27 +275,37 @@ def _announce(recipe: Recipe, data: RunData, compute: Compute, state: TrainerSta
         f"{section.steps:,} steps = {epochs:.2f} epochs, on {compute.device.type} in "
         f"{str(compute.dtype).removeprefix('torch.')} ({compute.reason})",
     ]
-    if isinstance(batches, PairBatches) and batches.too_long:
-        lines.append(f"{batches.too_long:,} pairs are longer than tokens.max_length {recipe.tokens.max_length}: left out")
+    if ranks.size > 1:
+        each = section.accumulation // ranks.size
+        lines.append(f"{ranks.size} processes ({section.parallel}), {each} micro-batches of a step in each")
+    if left_out := getattr(batches, "too_long", 0):
+        what = "examples" if section.road in ("lora", "sft") else "pairs"
+        lines.append(f"{left_out:,} {what} are longer than tokens.max_length {recipe.tokens.max_length}: left out")
     if state.step:
         lines.append(f"resuming after step {state.step:,}")
     return lines
 
 
-def _finish(run: RunFolder, final: Verified) -> TrainResult:
+def _finish(run: RunFolder, checkpoint: Path | None) -> TrainResult:
     """Write `train.json`, the mark of a finished training."""
-    result = TrainResult(run, final.folder, final.manifest.step, final.manifest.weights_sha256())
-    write_json(
-        run.finished,
-        {
-            "checkpoint": str(result.checkpoint.relative_to(run.path)),
-            "step": result.step,
-            "weights_sha256": result.weights_sha256,
-            "peak_memory_bytes": peak_memory_bytes(),
-        },
-    )
-    run.log_event("finished", step=result.step, checkpoint=result.checkpoint.name)
-    return result
+    assert checkpoint is not None  # the last step saves
+
+    def write() -> TrainResult:
+        manifest = read_checkpoint(checkpoint)
+        result = TrainResult(run, checkpoint, manifest.step, manifest.weights_sha256())
+        write_json(
+            run.finished,
+            {
+                "checkpoint": str(result.checkpoint.relative_to(run.path)),
+                "step": result.step,
+                "weights_sha256": result.weights_sha256,
+                "peak_memory_bytes": peak_memory_bytes(),
+            },
+        )
+        run.log_event("finished", step=result.step, checkpoint=result.checkpoint.name)
+        return result
+
+    return on_first_rank(write)
 
 
 def _refuse_not_a_number(run: RunFolder, state: TrainerState, loss: float, grad_norm: float, saved: Path | None) -> None:
@@ -300,24 +316,14 @@ def _refuse_not_a_number(run: RunFolder, state: TrainerState, loss: float, grad_
     )
 
 
-class _StopFlag:
-    """SIGTERM and SIGINT ask the loop to save and stop after the step; a second one ends the process at once."""
+def _check_loss_scale(state: TrainerState, saved: Path | None) -> None:
+    """Refuse to go on once gradients overflow even though the loss is not magnified."""
+    if state.loss_scale < 1:
+        raise RefusedError(
+            f"Step {state.step:,}: gradients overflow fp16 whatever the loss scale ({state.skipped:,} updates were not made). "
+            f"Last checkpoint: {saved or 'none'}. Use train.precision bf16 or fp32, or lower train.lr."
+        )
 
-    def __init__(self) -> None:
-        self.asked: str | None = None
-        self._before: dict[signal.Signals, Any] = {}
 
-    def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                self._before[number] = signal.signal(number, self._ask)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = signal.Signals(number).name
+def _silent(text: str) -> None:
+    """What a process says that is not the first."""

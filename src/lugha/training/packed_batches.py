@@ -1,14 +1,16 @@
 """Documents packed into rows for a decoder: several in a row, none attending to another, nothing cropped.
 
-Positions restart at each document, which is how transformers knows that attention must not cross from one document to the
-next. Legend: B rows of a micro-batch, T tokens of a row.
+Positions restart at each stream, which is how transformers knows that attention must not cross from one document to the next
+(also under Mistral's sliding window). Labels are said by position: a token is predicted because of where it stands, whatever
+its id. Legend: B rows of a micro-batch, T tokens of a row.
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +33,39 @@ class Documents(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, number: int) -> npt.NDArray[np.integer]: ...
+
+
+class Stream(NamedTuple):
+    """Consecutive tokens that attend to one another alone, and which of them are predicted (never the first)."""
+
+    ids: Ints  # [n]
+    predicted: npt.NDArray[np.bool_]  # [n]
+
+
+def packed_rows(rows: Sequence[Iterable[Stream]], row_length: int, pad: int) -> Batch:
+    """Lay streams end to end into rows of T = `row_length` tokens, filled up with `pad`.
+
+    Returns:
+        `input_ids`, `labels`, `position_ids`, each int64 [B, T]; labels are `input_ids` where they are predicted. Positions
+        restart at each stream and at the padding, which no stream sees.
+    """
+    shape = (len(rows), row_length)
+    input_ids = np.full(shape, pad, dtype=np.int64)
+    labels = np.full(shape, IGNORED, dtype=np.int64)
+    positions = np.zeros(shape, dtype=np.int64)
+    for row, streams in enumerate(rows):
+        end = 0
+        for ids, predicted in streams:
+            begin, end = end, end + len(ids)
+            input_ids[row, begin:end] = ids
+            labels[row, begin:end][predicted] = ids[predicted]
+            positions[row, begin:end] = np.arange(len(ids))
+        positions[row, end:] = np.arange(row_length - end)
+    return {
+        "input_ids": torch.from_numpy(input_ids),
+        "labels": torch.from_numpy(labels),
+        "position_ids": torch.from_numpy(positions),
+    }
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,25 +117,14 @@ class PackedBatches:
         places = np.arange(index * self.rows, min((index + 1) * self.rows, len(self.packs)))
         if self.shuffled:
             places = permuted(places, n=len(self.packs), seed=self.seed, epoch=epoch)
-        shape = (len(places), self.row_length)
-        input_ids = np.full(shape, self.roles.pad, dtype=np.int64)
-        labels = np.full(shape, IGNORED, dtype=np.int64)
-        positions = np.zeros(shape, dtype=np.int64)
-        for row, pack in enumerate(places):
-            end = 0
-            for piece in self.packs.row(int(pack)):
-                ids = self._piece_ids(int(piece))
-                begin, end = end, end + len(ids)
-                input_ids[row, begin:end] = ids
-                # The first token of a piece is context: either <s>, or already predicted by the piece before.
-                labels[row, begin + 1 : end] = ids[1:]
-                positions[row, begin:end] = np.arange(len(ids))
-            positions[row, end:] = np.arange(self.row_length - end)
-        return {
-            "input_ids": torch.from_numpy(input_ids),
-            "labels": torch.from_numpy(labels),
-            "position_ids": torch.from_numpy(positions),
-        }
+        rows = [[self._stream(int(piece)) for piece in self.packs.row(int(pack))] for pack in places]
+        return packed_rows(rows, self.row_length, self.roles.pad)
+
+    def _stream(self, piece: int) -> Stream:
+        ids = self._piece_ids(piece)
+        predicted = np.ones(len(ids), dtype=np.bool_)
+        predicted[0] = False  # context: either <s>, or already predicted by the piece before
+        return Stream(ids, predicted)
 
     def _piece_ids(self, piece: int) -> Ints:
         document, start = int(self.pieces.document[piece]), int(self.pieces.start[piece])
