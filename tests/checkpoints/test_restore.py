@@ -11,8 +11,9 @@ import torch
 from lugha.checkpoints.format import verify_checkpoint
 from lugha.checkpoints.restore import check_same_run, find_checkpoint, load_into, resolve_checkpoint
 from lugha.errors import InputError, RefusedError
+from lugha.models.build import build_model
 from lugha.models.state import load_weights
-from tests.checkpoints.conftest import DEPENDS_ON, Spoil, Trainee
+from tests.checkpoints.conftest import DEPENDS_ON, SECTION, Spoil, Trainee
 
 
 def cut(name: str) -> Spoil:
@@ -121,6 +122,13 @@ def test_another_run_is_refused_by_the_name_of_what_differs(three: Path) -> None
         check_same_run(DEPENDS_ON | {"train.lr": "0.02"}, found)
     with pytest.raises(RefusedError, match=r"data \(bbbbbbbb here, aaaaaaaa there\)"):
         check_same_run(DEPENDS_ON | {"data": "b" * 64}, found)
+
+
+def test_a_checkpoint_of_another_model_is_refused_by_file_and_tensor(three: Path, trainee: Trainee) -> None:
+    other = build_model(SECTION.model_copy(update={"d_ff": 32}), seed=1)
+    says = r"step-00000003/model\.safetensors: .* \(model\.layers\.0\.mlp\.\w+\.weight: .* instead of"
+    with pytest.raises(InputError, match=says):
+        load_into(three / "step-00000003", other, trainee.optimiser, load_weights)
 
 
 def test_a_manifest_cannot_point_outside(three: Path) -> None:

@@ -12,11 +12,14 @@ import textwrap
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from lugha.checkpoints.format import FORMAT, list_checkpoints, read_checkpoint, verify_checkpoint
-from lugha.checkpoints.save import keep_newest
+from lugha.checkpoints.save import keep_newest, save_checkpoint
 from lugha.models.build import load_model
+from lugha.runs.files import sha256_file
+from lugha.runs.weights import Weights
 from tests.checkpoints.conftest import DEPENDS_ON, Trainee
 
 
@@ -49,6 +52,30 @@ def test_parents_form_a_chain(three: Path) -> None:
 def test_the_model_loads_by_transformers_alone(three: Path, trainee: Trainee) -> None:
     loaded = load_model(three / "step-00000003").state_dict()
     assert all((loaded[k] == v).all() for k, v in trainee.weights().items())
+
+
+def test_an_adapter_is_kept_without_its_base(tmp_path: Path, trainee: Trainee) -> None:
+    tokenizer = tmp_path / "tokenizer.json"
+    tokenizer.write_text("{}")
+    adapter = Weights("adapter_model.safetensors", {"a": torch.ones(2)}, {"adapter_config.json": "{}"})
+    folder = save_checkpoint(
+        tmp_path / "c",
+        run="run",
+        weights=adapter,
+        optimiser={"a|exp_avg": torch.zeros(2)},
+        state=trainee.state,
+        depends_on=DEPENDS_ON,
+        normalisers={},
+        tokenizer=tokenizer,
+        recipe_yaml="name: x\n",
+        texts={"template.yaml": "name: ours\n"},
+    )
+    manifest = verify_checkpoint(folder)
+    assert manifest.weights_file() == adapter.file
+    assert manifest.weights_sha256() == sha256_file(folder / adapter.file)
+    assert (folder / "template.yaml").read_text() == "name: ours\n"
+    assert (folder / "adapter_config.json").read_text() == "{}"
+    assert not (folder / "model.safetensors").exists()
 
 
 def test_saving_a_step_again_replaces_it(tmp_path: Path, trainee: Trainee) -> None:

@@ -13,11 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 
 from lugha.checkpoints.format import read_checkpoint
 from lugha.errors import InputError, InterruptedRunError
 from lugha.models.build import load_model
-from lugha.pipeline.aligning import FILES, InstructionResult, PreferenceResult, align, aligned_recipe
+from lugha.pipeline.aligning import align, aligned_recipe
+from lugha.pipeline.comparing import FILES, InstructionResult, PreferenceResult
 from lugha.pipeline.layout import Layout
 from lugha.recipe import Recipe, dump_recipe, load_recipe
 from lugha.runs.files import sha256_file
@@ -158,6 +160,35 @@ def test_dpo_after_sft_and_the_same_call_does_nothing_again(start: TrainResult, 
     (dpo.run.path / FILES["dpo"]).write_text("{}")  # damaged: measured anew, from the same models
     assert align(recipe, say=lambda _: None).result == dpo.result
     assert load_model(dpo.checkpoint)(torch.tensor([[1, 5, 6]])).logits.shape == (1, 3, 400)
+
+
+LORA = "model.lora={r: 4, alpha: 8, dropout: 0.1}"
+
+
+def test_adapters_are_aligned_on_a_frozen_base(start: TrainResult, data: Path, tmp_path: Path) -> None:
+    """The reference of an adapter is the model before its first update: the base, for an adapter begins with no effect."""
+    done = align(recipe_for("dpo", start.checkpoint, data, tmp_path, LORA, lr=3e-2, epochs=2), say=lambda _: None)
+    assert not (done.checkpoint / "model.safetensors").exists()
+    result = done.result
+    assert isinstance(result, PreferenceResult)
+    assert result.after.margin is not None
+    assert result.after.margin.value > 1
+    whole = align(recipe_for("dpo", start.checkpoint, data, tmp_path / "whole"), say=lambda _: None)
+    assert isinstance(whole.result, PreferenceResult)
+    assert whole.result.before == result.before
+    stored = [load_file(r.path / "reference" / "validation.safetensors")["log_probs"] for r in (done.run, whole.run)]
+    assert np.array_equal(*stored)
+
+
+def test_adapters_are_aligned_on_top_of_adapters(start: TrainResult, data: Path, tmp_path: Path) -> None:
+    sft = align(recipe_for("sft", start.checkpoint, data, tmp_path, LORA, lr=1e-2), say=lambda _: None)
+    dpo = align(recipe_for("dpo", sft.checkpoint, data, tmp_path, lr=3e-2), say=lambda _: None)
+    assert recipe_of(dpo.checkpoint).model.lora is not None
+    steps = [line for line in read_jsonl(dpo.run.metrics) if line["kind"] == "train"]
+    assert steps[-1]["margin"] > steps[0]["margin"] + 0.5
+    assert isinstance(dpo.result, PreferenceResult)
+    assert dpo.result.after.margin is not None
+    assert dpo.result.after.margin.value > 0
 
 
 def test_the_recipe_of_an_alignment(start: TrainResult, data: Path, tmp_path: Path) -> None:

@@ -239,7 +239,8 @@ def test_instructions_are_divided_by_their_prompt(tmp_path: Path) -> None:
     assert (manifest.details["kind"], manifest.details["languages"]) == ("examples", ["swh"])
     again = instructions(tmp_path, data=jsonl(tmp_path / "b.jsonl", rows), validation=0.3, lang="swh")
     assert again == manifest  # the same bytes under another name
-    assert instructions(tmp_path, data=tmp_path / "a.jsonl", validation=0.3).inputs == manifest.inputs
+    fewer = jsonl(tmp_path / "c.jsonl", rows[::-1][:90])
+    instructions(tmp_path, data=fewer, validation=0.3, lang="swh")  # a prompt stays on its side, whatever stands beside it
     assert {p for p, _ in texts_of(tmp_path / "tokens", "validation")} == {p for p, _ in held_out}
 
 
@@ -322,8 +323,13 @@ def test_real_pairs_and_preferences_have_no_straddling_token(tmp_path: Path, cor
         (corpora / f"mafand-mt/en-ibo/dev.{end}").read_text(encoding="utf-8").split("\n")[:400] for end in ("ibo", "en")
     ]
     rows = [pair(a, b) for a, b in zip(*sides, strict=True) if a and b]
-    assert build(tmp_path, rows, "metaspace").details["straddling"] == 0
+    corpus = split_corpus(tmp_path / "split", "pairs", ["eng", "ibo"], train=rows)
+    sections: dict[str, Any] = {"tokens": TokensSection(), "examples": ExamplesSection()}
+    for style in STYLES:
+        tokenizer = saved(tmp_path / style, made_tokenizer(style))
+        assert build_pair_examples(corpus, tokenizer, tmp_path / "pairs", **sections).details["straddling"] == 0
     data = corpora / "tata-preferences/tata_preferences.sw.jsonl"
-    manifest = preferences(tmp_path, data=data, lang="swh")
+    sections["examples"] = ExamplesSection(data=data, lang="swh")
+    manifest = build_preferences(tokenizer, tmp_path / "preferences", **sections)
     assert manifest.details["straddling"] == 0
     assert manifest.rows_out == manifest.rows_in > 500

@@ -207,6 +207,16 @@ def test_the_formats_of_a_pair_do_not_stand_side_by_side() -> None:
     assert np.mean(together) > 3.8
 
 
+def test_long_and_short_examples_come_in_no_runs() -> None:
+    """The mean length in the first tenth of an epoch is that of all, within five standard errors."""
+    store = made(2000)
+    found = batches(store)
+    first = np.concatenate([np.flatnonzero(found.micro_batch(0, i)["input_ids"] == BOS) for i in range(200)]).size
+    tokens = sum(int((found.micro_batch(0, i)["input_ids"] != PAD).sum()) for i in range(200))
+    spread = float(np.std(store.sizes)) / first**0.5
+    assert abs(tokens / first - 2 - np.mean(store.sizes)) < 5 * spread
+
+
 def test_rows_are_full() -> None:
     found = batches(made(500), row_length=64)
     real_tokens = padded = 0
@@ -214,7 +224,7 @@ def test_rows_are_full() -> None:
         real_tokens += int((batch["input_ids"] != PAD).sum())
         padded += batch["input_ids"].numel()
     assert found.padding == pytest.approx(1 - real_tokens / padded)
-    assert found.padding < 0.03
+    assert found.padding < 0.01
     sizes = [len(batch["input_ids"]) for batch in epoch_of(found, 0)]
     assert set(sizes[:-1]) == {4}
     assert 1 <= sizes[-1] <= 4
@@ -250,7 +260,7 @@ def llama() -> PreTrainedModel:
     return LlamaForCausalLM(LlamaConfig(**_SHAPE, attn_implementation="sdpa"))
 
 
-def mistral(window: int | None = 8, attention: str = "sdpa") -> PreTrainedModel:
+def mistral(window: int | None = 40, attention: str = "sdpa") -> PreTrainedModel:
     config = MistralConfig(**_SHAPE, num_key_value_heads=2, sliding_window=window, attn_implementation=attention)
     return MistralForCausalLM(config)
 
@@ -280,7 +290,7 @@ def alone(found: ExampleBatches, epoch: int) -> list[Batch]:
     return rows
 
 
-@pytest.mark.parametrize("make", [llama, mistral, lambda: mistral(None), lambda: mistral(8, "eager")])
+@pytest.mark.parametrize("make", [llama, mistral, lambda: mistral(None), lambda: mistral(40, "eager")])
 @pytest.mark.parametrize("training", [False, True])
 def test_the_loss_of_packed_examples_is_that_of_each_alone(real: ExampleBatches, make, training: bool) -> None:  # type: ignore[no-untyped-def]
     """Longer than the sliding window, several in a row: attention stays within the example, and positions begin anew."""
@@ -289,21 +299,21 @@ def test_the_loss_of_packed_examples_is_that_of_each_alone(real: ExampleBatches,
     few = ExampleBatches(_First(real.shards, 24), F, None, 256, 4, 5, OUR_ROLES)
     packed, packed_gradients = loss_and_gradients(model, epoch_of(few, 0))
     unpacked, gradients = loss_and_gradients(model, alone(few, 0))
-    assert max(len(batch["input_ids"][0]) for batch in alone(few, 0)) > 40
+    assert max(len(batch["input_ids"][0]) for batch in alone(few, 0)) > 60, "longer than Mistral's window"
     assert packed == pytest.approx(unpacked, rel=1e-5)
     for name, gradient in gradients.items():
         assert torch.allclose(packed_gradients[name], gradient, rtol=1e-3, atol=1e-4 * float(gradient.abs().max())), name
 
 
-def test_the_proof_sees_attention_across_examples(real: ExampleBatches) -> None:
+@pytest.mark.parametrize("make", [llama, mistral])
+def test_the_proof_sees_attention_across_examples(real: ExampleBatches, make) -> None:  # type: ignore[no-untyped-def]
     """Positions that run on through a row let examples see one another: the loss then differs by far more than 1e-5."""
     torch.manual_seed(0)
-    model = mistral()
-    few = ExampleBatches(_First(real.shards, 24), F, None, 256, 4, 5, OUR_ROLES)
-    rows = epoch_of(few, 0)
+    model = make()
+    rows = epoch_of(ExampleBatches(_First(real.shards, 24), F, None, 256, 4, 5, OUR_ROLES), 0)
     doctored = [batch | {"position_ids": torch.arange(256).expand(batch["input_ids"].shape)} for batch in rows]
     right, wrong = loss_and_gradients(model, rows)[0], loss_and_gradients(model, doctored)[0]
-    assert abs(right - wrong) / right > 1e-3
+    assert abs(right - wrong) / right > 3e-4
 
 
 @dataclass(frozen=True)

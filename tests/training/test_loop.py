@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,13 +15,16 @@ import time
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
-from lugha.checkpoints.format import list_checkpoints, read_checkpoint
+from lugha.checkpoints.format import TrainerState, list_checkpoints, read_checkpoint
 from lugha.checkpoints.restore import Verified, find_checkpoint
 from lugha.errors import InputError, InterruptedRunError, RefusedError
 from lugha.recipe import Recipe, dump_recipe
 from lugha.runs.folder import RunFolder, find_runs, new_run, read_jsonl
+from lugha.training import loop
 from lugha.training.loop import TrainResult, train
+from lugha.training.objectives import ROADS, Cost, causal_cost
 from tests.worlds import World, documents_world
 
 
@@ -71,6 +77,50 @@ def test_a_resumed_run_is_the_same_run_bit_for_bit(road: str, request: pytest.Fi
         resumed = run_of(world, tmp_path, recipe, found)
         assert resumed.weights_sha256 == whole.weights_sha256
         assert [r["loss"] for r in read_jsonl(resumed.run.metrics) if r["kind"] == "train"] == metrics
+
+
+def test_a_run_of_epochs_takes_the_steps_that_follow(documents: World, tmp_path: Path) -> None:
+    """35 micro-batches an epoch, in steps of four."""
+    done = run_of(documents, tmp_path, changed(documents.recipe, epochs=0.8, accumulation=4, steps=1))
+    assert done.step == 7
+    rates = [line["lr"] for line in read_jsonl(done.run.metrics) if line["kind"] == "train"]
+    assert rates[-1] == pytest.approx(documents.recipe.train.min_lr)
+
+
+@pytest.mark.parametrize("road", ["documents", "pairs"])
+def test_fp16_learns_skips_what_overflows_and_resumes_bit_for_bit(
+    road: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a loss scale at which the first gradients overflow; gone on with while they still do."""
+    world: World = request.getfixturevalue(road)
+    monkeypatch.setattr(loop, "TrainerState", functools.partial(TrainerState, loss_scale=2.0**30))
+    recipe = changed(world.recipe, steps=40, save_every=2, precision="fp16")
+    whole = run_of(world, tmp_path / "whole", recipe)
+    lines = [line for line in read_jsonl(whole.run.metrics) if line["kind"] == "train"]
+    skipped = [e["step"] for e in read_jsonl(whole.run.path / "events.jsonl") if e["event"] == "skipped"]
+    assert skipped[:3] == [1, 2, 3]
+    assert lines[-1]["skipped"] == len(skipped)
+    assert lines[-1]["loss_scale"] == 2.0 ** (30 - len(skipped))
+    first = list_checkpoints(whole.run.checkpoints)[-1][1]
+    assert not any(tensor.any() for tensor in load_file(first / "optimiser.safetensors").values())  # nothing learned yet
+    assert lines[-1]["loss"] < lines[0]["loss"] - 0.1
+
+    stopped = shutil.copytree(whole.run.path, tmp_path / whole.run.id)
+    resumed = run_of(world, tmp_path, recipe, Verified(stopped / "checkpoints" / first.name, read_checkpoint(first)))
+    assert resumed.weights_sha256 == whole.weights_sha256 != read_checkpoint(first).weights_sha256()
+    assert [r["loss"] for r in read_jsonl(resumed.run.metrics) if r["kind"] == "train"] == [r["loss"] for r in lines]
+
+
+def test_gradients_that_overflow_at_any_scale_are_refused(
+    documents: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def steep(*given: object) -> Cost:
+        cost = causal_cost(*given)
+        return cost._replace(objective=cost.objective * 1e30)
+
+    monkeypatch.setitem(ROADS, "pretrain", dataclasses.replace(ROADS["pretrain"], cost=steep))
+    with pytest.raises(RefusedError, match=r"Step 17: gradients overflow fp16 whatever the loss scale \(17 updates"):
+        run_of(documents, tmp_path, changed(documents.recipe, steps=40, precision="fp16"))
 
 
 def test_accumulation_is_the_same_step_in_smaller_pieces(documents: World, tmp_path: Path) -> None:

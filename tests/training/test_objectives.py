@@ -11,7 +11,7 @@ from lugha.tokens.shards import TokenShards
 from lugha.tokens.special import OUR_ROLES
 from lugha.training.batches import IGNORED
 from lugha.training.data import open_run_data
-from lugha.training.objectives import causal_cost, predicted_tokens, seq2seq_cost
+from lugha.training.objectives import ROADS, causal_cost, predicted_tokens, seq2seq_cost
 from lugha.training.packed_batches import PackedBatches
 from tests.worlds import World
 
@@ -61,5 +61,27 @@ def test_padding_costs_nothing(pairs: World) -> None:
         name: torch.nn.functional.pad(tensor, (0, 5), value=IGNORED if name == "labels" else 0)
         for name, tensor in batch.items()
     }
-    assert float(seq2seq_cost(model, wider, PLAIN).nats) == pytest.approx(float(seq2seq_cost(model, batch, PLAIN).nats), rel=1e-5)
+    assert float(seq2seq_cost(model, wider, PLAIN).nats) == pytest.approx(
+        float(seq2seq_cost(model, batch, PLAIN).nats), rel=1e-5
+    )
     assert predicted_tokens(wider) == predicted_tokens(batch)
+
+
+@pytest.mark.parametrize("world", ["documents", "pairs"])
+def test_smoothing_is_minimised_and_not_reported(world: str, request: pytest.FixtureRequest) -> None:
+    made: World = request.getfixturevalue(world)
+    road = ROADS[made.recipe.train.road]
+    model = build_model(made.recipe.model, seed=1).train(False)
+    batch = open_run_data(made.recipe, made.tokens, made.tokenizer).training.micro_batch(0, 0)
+    plain, smoothed = (road.cost(model, batch, TrainSection(label_smoothing=s)) for s in (0.0, 0.1))
+    assert float(plain.objective.detach()) == float(plain.nats)
+    assert float(smoothed.nats) == float(plain.nats)
+    assert float(smoothed.objective.detach()) != float(plain.nats)
+    assert not plain.nats.requires_grad
+    assert dict(plain.measures) == {}
+    assert (road.unit, road.units(batch)) == ("tokens", predicted_tokens(batch))
+
+
+def test_every_road_of_a_recipe_has_an_objective() -> None:
+    assert ROADS.keys() == set(TrainSection.model_fields["road"].annotation.__args__)
+    assert {name: road.unit for name, road in ROADS.items() if road.unit != "tokens"} == {"dpo": "pairs"}

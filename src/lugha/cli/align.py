@@ -59,5 +59,3 @@ def align(
     if as_json:
         result = done.result.model_dump(mode="json") if done.result else None
         print_json({"checkpoint": str(done.checkpoint), "step": done.step, "weights": done.weights_sha256, "result": result})
-    else:
-        typer.echo(f"{done.checkpoint}: step {done.step:,}, weights SHA-256 {done.weights_sha256}")

@@ -64,7 +64,7 @@ def _print(table: TokenTable) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    grid = Table(title=table.title, title_justify="left", header_style="bold")
+    grid = Table(title=table.title, title_justify="left", caption_justify="left", header_style="bold")
     grid.add_column("position", justify="right")
     grid.add_column("token", overflow="fold")
     grid.add_column("id", justify="right")

@@ -13,20 +13,25 @@ from typing import Annotated
 import typer
 
 from lugha.cli import (
+    align,
     corpus,
     demo,
     evaluate,
+    examples,
     export,
     generate,
     languages,
     recipe,
     report,
     run,
+    sweep,
     tokenizer,
     tokens,
     train,
     translate,
+    vocab,
 )
+from lugha.cli.language_pairs import expand_language_pairs
 from lugha.errors import LughaError
 
 app = typer.Typer(
@@ -37,15 +42,21 @@ app = typer.Typer(
     help="From raw text of a low-resource language to a model that speaks it. RECIPE is a preset's name or a YAML file.",
 )
 
+tokenizer.app.command("audit")(vocab.audit)
+
 _PIPELINE, _STAGES, _USE = "The whole way", "Stages, one by one", "Use and look"
 app.command("demo", rich_help_panel=_PIPELINE)(demo.demo)
 app.command("run", rich_help_panel=_PIPELINE)(run.run)
+app.command("sweep", rich_help_panel=_PIPELINE)(sweep.sweep)
 app.command("new", rich_help_panel=_PIPELINE)(recipe.new)
 app.add_typer(recipe.app, name="recipe", rich_help_panel=_PIPELINE)
 app.add_typer(corpus.app, name="corpus", rich_help_panel=_STAGES)
 app.add_typer(tokenizer.app, name="tokenizer", rich_help_panel=_STAGES)
 app.add_typer(tokens.app, name="tokens", rich_help_panel=_STAGES)
+app.add_typer(vocab.app, name="vocab", rich_help_panel=_STAGES)
+app.add_typer(examples.app, name="examples", rich_help_panel=_STAGES)
 app.command("train", rich_help_panel=_STAGES)(train.train)
+app.command("align", rich_help_panel=_STAGES)(align.align)
 app.command("evaluate", rich_help_panel=_STAGES)(evaluate.evaluate)
 app.command("export", rich_help_panel=_STAGES)(export.export)
 app.command("generate", rich_help_panel=_USE)(generate.generate)
@@ -68,7 +79,7 @@ def main() -> None:
     # A tokenizer that was used before a fork (PyTorch's workers) would otherwise warn on every run.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     try:
-        app()
+        app(expand_language_pairs(sys.argv[1:]))
     except LughaError as error:
         sys.stderr.write(f"lugha: {error}\n")
         sys.exit(error.exit_code)

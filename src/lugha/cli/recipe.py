@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from lugha.cli.arguments import JsonOption, RecipeArgument, SetOption
+from lugha.cli.language_pairs import LanguagePairsOption, apply_language_pairs
 
 app = typer.Typer(no_args_is_help=True, help="Look at recipes and check them.")
 
@@ -16,21 +17,31 @@ app = typer.Typer(no_args_is_help=True, help="Look at recipes and check them.")
 def list_presets() -> None:
     """The recipes that come with lugha."""
     from lugha.cli.printing import print_table
-    from lugha.models.shapes import parameter_count
+    from lugha.models.shapes import adapter_count, parameter_count, trainable_count
     from lugha.recipe import load_recipe, preset_names
 
-    recipes = [load_recipe(name) for name in preset_names()]
-    rows = [(r.name, r.train.road, f"{parameter_count(r.model):,}", r.train.steps, r.description) for r in recipes]
-    print_table("Presets", ("name", "road", "parameters", "steps", "what it is"), rows)
+    rows = []
+    for r in map(load_recipe, preset_names()):
+        parameters = f"{parameter_count(r.model) + adapter_count(r.model):,}"
+        if r.model.lora:
+            parameters = f"{trainable_count(r.model):,} of {parameters}"
+        length = f"{r.train.epochs:g} epochs" if r.train.epochs else f"{r.train.steps:,} steps"
+        rows.append((r.name, f"{r.train.road}, {length}", parameters, r.description))
+    print_table("Presets", ("name", "road", "trained parameters", "what it is"), rows)
 
 
 @app.command()
-def show(recipe: RecipeArgument, set_: SetOption = None, as_json: JsonOption = False) -> None:
+def show(
+    recipe: RecipeArgument,
+    language_pairs: LanguagePairsOption = None,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """The whole resolved recipe, defaults included."""
     from lugha.cli.printing import print_json
     from lugha.recipe import dump_recipe, load_recipe
 
-    resolved = load_recipe(recipe, set_ or ())
+    resolved = load_recipe(recipe, apply_language_pairs(set_, language_pairs))
     if as_json:
         print_json(resolved.model_dump(mode="json"))
     else:
@@ -38,29 +49,52 @@ def show(recipe: RecipeArgument, set_: SetOption = None, as_json: JsonOption = F
 
 
 @app.command()
-def check(recipe: RecipeArgument, set_: SetOption = None, as_json: JsonOption = False) -> None:
-    """Check a recipe and print what follows from it."""
+def check(
+    recipe: RecipeArgument,
+    language_pairs: LanguagePairsOption = None,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check a recipe and print what follows from it, from shapes alone: no weights, no data, no account."""
     from lugha.cli.printing import print_json, print_table
-    from lugha.models.shapes import parameter_count
+    from lugha.languages.pairs import language_pairs_of
+    from lugha.models.shapes import adapter_count, parameter_count, trainable_count
     from lugha.recipe import load_recipe
 
-    r = load_recipe(recipe, set_ or ())
-    facts: dict[str, object] = {"recipe": r.name, "road": r.train.road, "parameters": parameter_count(r.model)}
-    if r.train.road == "pretrain":
+    r = load_recipe(recipe, apply_language_pairs(set_, language_pairs))
+    pairs = language_pairs_of(r.tokens.language_pairs)
+    facts: dict[str, object] = {"recipe": r.name, "road": r.train.road}
+    facts["parameters"] = parameter_count(r.model) + adapter_count(r.model)
+    if r.model.base:
+        at = f" at {r.model.revision}" if r.model.revision else ""
+        facts |= {"base": f"{r.model.base}{at}", "trained_parameters": trainable_count(r.model)}
+    if r.model.lora:
+        facts["adapter_bytes_in_fp32"] = 4 * adapter_count(r.model)
+    if r.train.road in ("pretrain", "lora", "sft"):
         facts["rows_per_step"] = r.train.micro_batch * r.train.accumulation
         facts["tokens_per_step"] = r.train.micro_batch * r.train.accumulation * r.tokens.max_length
     else:
         facts["tokens_per_step"] = r.train.micro_batch_tokens * r.train.accumulation
-    facts["steps"] = r.train.steps
-    facts["tokens"] = int(str(facts["tokens_per_step"])) * r.train.steps
-    facts["checkpoints"] = -(-r.train.steps // r.train.save_every)
+    if r.train.epochs:
+        facts["epochs"] = r.train.epochs
+    else:
+        facts["steps"] = r.train.steps
+        facts["tokens"] = int(str(facts["tokens_per_step"])) * r.train.steps
+        facts["checkpoints"] = -(-r.train.steps // r.train.save_every)
+    if pairs:
+        facts["directions"] = [f"{a}-{b}" for a, b in pairs]
     facts["sources"] = [s.name for s in r.corpus.sources]
     if as_json:
         print_json(facts)
         return
-    shown = [(k.replace("_", " "), f"{v:,}" if isinstance(v, int) else v) for k, v in facts.items() if k != "sources"]
-    shown.append(("sources", ", ".join(s.name for s in r.corpus.sources)))
+    shown = [(k.replace("_", " "), _shown(v)) for k, v in facts.items()]
     print_table(f"{r.name} is a valid recipe", ("", "value"), shown)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def new(

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from lugha.cli.arguments import RecipeArgument, SetOption
+from lugha.cli.language_pairs import LanguagePairsOption, apply_language_pairs
 
 
 def run(
@@ -15,6 +16,7 @@ def run(
     first: Annotated[
         str | None, typer.Option("--from", metavar="STAGE", help="Redo this stage and those after it.", show_default=False)
     ] = None,
+    language_pairs: LanguagePairsOption = None,
     set_: SetOption = None,
 ) -> None:
     """Run a recipe: corpus, tokens, train, evaluate, export. Stages whose inputs are unchanged are skipped; an interrupted
@@ -22,4 +24,4 @@ def run(
     from lugha.pipeline.run import run_recipe
     from lugha.recipe import load_recipe
 
-    run_recipe(load_recipe(recipe, set_ or ()), until=until, first=first, say=typer.echo)
+    run_recipe(load_recipe(recipe, apply_language_pairs(set_, language_pairs)), until=until, first=first, say=typer.echo)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from lugha.cli.arguments import ConfigOption, SetOption
+from lugha.cli.language_pairs import LanguagePairsOption, apply_language_pairs
 
 
 def train(
@@ -25,12 +26,16 @@ def train(
     tokenizer: Annotated[
         Path | None, typer.Option("--tokenizer", help="Folder of tokenizer.json.", show_default="the recipe's own")
     ] = None,
+    language_pairs: LanguagePairsOption = None,
     set_: SetOption = None,
 ) -> None:
-    """Train a recipe on its tokens. Without --new an unfinished run with the same settings goes on."""
+    """Train a recipe on its tokens. Without --new an unfinished run with the same settings goes on.
+
+    On several GPUs or processes: torchrun --nproc-per-node 2 -m lugha train --config RECIPE.
+    """
     from lugha.pipeline.training import train_recipe
     from lugha.recipe import load_recipe
 
-    recipe = load_recipe(config, set_ or ())
+    recipe = load_recipe(config, apply_language_pairs(set_, language_pairs))
     done = train_recipe(recipe, resume=resume, anew=new, tokens=tokens, tokenizer=tokenizer, say=typer.echo)
     typer.echo(f"{done.checkpoint}: step {done.step:,}, weights SHA-256 {done.weights_sha256}")

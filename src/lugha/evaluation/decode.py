@@ -25,6 +25,7 @@ from lugha.evaluation.likelihood import evaluating
 from lugha.languages.normalise import Normaliser
 from lugha.languages.registry import get_language
 from lugha.runs.progress import Progress
+from lugha.tokens.punctuation import Punctuation, punctuation_of
 from lugha.tokens.special import roles_of, token_id
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def translate(
     beam: int = 4,
     max_new_tokens: int = 128,
     batch: int = 32,
-    punctuation: str = "none",
+    punctuation: Punctuation = "none",
 ) -> list[str]:
     """Translate sentences with an M2M100-class model; beam 1 is greedy search.
 
@@ -194,14 +195,9 @@ def _generation_config(**values: Any) -> GenerationConfig:
     return GenerationConfig(**values)
 
 
-def as_trained(texts: Sequence[str], lang: str, punctuation: str = "none") -> list[str]:
+def as_trained(texts: Sequence[str], lang: str, punctuation: Punctuation = "none") -> list[str]:
     """Texts in the form that the model's training text had: through the language's normaliser, then its punctuation rules."""
-    normaliser = Normaliser(lang)
-    if punctuation == "none":
-        return [normaliser.normalise(text) for text in texts]
-    from lugha.tokens.punctuation import punctuation_of
-
-    rules = punctuation_of(punctuation)
+    normaliser, rules = Normaliser(lang), punctuation_of(punctuation)
     return [rules(normaliser.normalise(text)) for text in texts]
 
 

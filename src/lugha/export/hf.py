@@ -32,6 +32,7 @@ from lugha.errors import RefusedError
 from lugha.export.merge import Inputs, merge_adapter
 from lugha.models.build import load_model
 from lugha.models.lora import ADAPTER_WEIGHTS
+from lugha.models.state import save_whole
 from lugha.recipe import Recipe, load_recipe
 from lugha.runs.manifest import StageManifest, is_current, read_manifest, stage_output
 from lugha.tokens.special import CORE_TOKENS, RESERVED_TOKENS, roles_of, special_ids
@@ -69,7 +70,7 @@ def export_hf(checkpoint: Path, output: Path, *, probes: Sequence[str] = (), car
             merged = merge_adapter(checkpoint, inputs_of_gate, cache=recipe.run.root / "bases")
             out.details["merge"] = merged.figures()
             model = merged.model
-            model.save_pretrained(out.folder)
+            save_whole(model, out.folder)
         else:
             model = load_model(checkpoint)
             for name in ("config.json", "generation_config.json", WEIGHTS):

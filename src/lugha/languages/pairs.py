@@ -34,8 +34,10 @@ def parse_language_pair(text: str) -> tuple[Language, Language]:
         raise InputError(_lone_code(pair))
     if len(sides) != 2 or not all(sides):
         raise InputError(f'Language pair "{pair}": write source-target with one hyphen, such as {_EXAMPLE}.')
-    in_nllb_codes = any(_looks_like_nllb(side) for side in sides)
+    in_nllb_codes = [side for side in sides if _looks_like_nllb(side)]
     try:
+        for side in in_nllb_codes:  # a wrong code is named before a code of the other kind beside it
+            _by_nllb_code(side)
         source, target = (_by_nllb_code(side) if in_nllb_codes else _by_any_code(side) for side in sides)
     except InputError as error:
         raise InputError(f'Language pair "{pair}": {error}') from error

@@ -30,20 +30,30 @@ def extend_model(model: PreTrainedModel, first: int, like: Sequence[Sequence[int
         like: for each new token at least one id below `first`.
 
     Raises:
-        InputError: the model has fewer rows than `first`, so that tokenizer and model do not belong together.
+        InputError: the model has fewer rows than `first`.
     """
-    rows = model.get_input_embeddings().weight.shape[0]
-    if rows < first:
-        raise InputError(
-            f"The tokenizer has {first} ids, but the model only {rows} rows of embeddings: they do not belong together. "
-            "Take tokenizer and model from the same folder."
-        )
-    means = [_means(matrix, first, like) for matrix in _matrices(model)]
+    rows = check_rows(model, first)
+    means = [_means(matrix, first, like) for matrix in embedding_matrices(model)]
     if first + len(like) > rows:
         # By means of its own the class would draw new rows from a normal distribution around all old ones.
         model.resize_token_embeddings(first + len(like), mean_resizing=False)
-    for matrix, mean in zip(_matrices(model), means, strict=True):
+    for matrix, mean in zip(embedding_matrices(model), means, strict=True):
         matrix[first : first + len(like)] = mean
+
+
+def check_rows(model: PreTrainedModel, ids: int) -> int:
+    """The rows of a model's embedding.
+
+    Raises:
+        InputError: fewer than `ids`, the size of its tokenizer.
+    """
+    rows: int = model.get_input_embeddings().weight.shape[0]
+    if rows < ids:
+        raise InputError(
+            f"The tokenizer has {ids} ids, but the model only {rows} rows of embeddings: they do not belong together. "
+            "Take tokenizer and model from the same folder."
+        )
+    return rows
 
 
 def is_tied(model: PreTrainedModel) -> bool:
@@ -52,7 +62,7 @@ def is_tied(model: PreTrainedModel) -> bool:
     return output is not None and output.weight is model.get_input_embeddings().weight
 
 
-def _matrices(model: PreTrainedModel) -> list[torch.Tensor]:
+def embedding_matrices(model: PreTrainedModel) -> list[torch.Tensor]:
     """The matrices with one row for each id: one where they are tied, else two. Each [rows, width]."""
     matrices = [model.get_input_embeddings().weight]
     output = model.get_output_embeddings()

@@ -18,7 +18,6 @@ Invariants:
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -28,7 +27,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from lugha.errors import InputError, nearest
+from lugha.errors import InputError
+from lugha.models.hub_errors import one_line_errors
 from lugha.runs.files import disk_full_is_one_line, write_json
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def fetch(repo: str, *, revision: str | None, cache: Path, say: Say | None = Non
     wanted = revision or (pin.revision if pin else None)
     if pin and wanted and _COMMIT.fullmatch(wanted) and (folder := _on_disk(repo, wanted)):
         return HubModel(repo, wanted, folder, pin.licence)
-    with _one_line_errors(repo, wanted, record=path if pin and not revision else None):
+    with one_line_errors(repo, wanted, record=path if pin and not revision else None):
         info = _ask(repo, wanted)
     if info is None:
         folder = _on_disk(repo, wanted or _DEFAULT_BRANCH)
@@ -211,7 +211,7 @@ def _download(repo: str, info: ModelInfo, say: Say) -> HubModel:
         (folder / name).unlink(missing_ok=True)
     if missing:
         say(f"hub        {repo} at {info.sha[:12]}: downloading {len(missing)} files, {_size(sizes[n] for n in missing)}")
-    with _one_line_errors(repo, info.sha, licence=licence), disk_full_is_one_line(folder), _no_bars():
+    with one_line_errors(repo, info.sha, licence=licence), disk_full_is_one_line(folder), _no_bars():
         patterns = [re.sub(r"([*?[])", r"[\1]", name) for name in needed]
         placed = snapshot_download(repo, revision=info.sha, allow_patterns=patterns, endpoint=constants.ENDPOINT)
     return HubModel(repo, info.sha, Path(placed), licence)
@@ -248,76 +248,6 @@ def _no_bars() -> Iterator[None]:
             enable_progress_bars()
 
 
-@contextlib.contextmanager
-def _one_line_errors(
-    repo: str, revision: str | None, *, licence: str | None = None, record: Path | None = None
-) -> Iterator[None]:
-    """Turn what the client raises into one line; the words are ours alone, so that no address and no token is in them.
-
-    Args:
-        record: the file that `revision` comes from, where it was not the user who named it.
-    """
-    import httpx2
-    from huggingface_hub import errors
-
-    try:
-        yield
-    except errors.GatedRepoError as error:
-        raise InputError(_gated(repo, licence)) from error
-    except errors.RepositoryNotFoundError as error:
-        raise InputError(
-            f"{repo}: the hub has no such model, or it is private. Check the spelling (owner/name); for a private one set "
-            "HF_TOKEN to a token that may read it; if a folder was meant, there is none of that name here."
-        ) from error
-    except errors.RevisionNotFoundError as error:
-        anew = f"It is the one recorded in {record}: delete that file to resolve the id anew. " if record else ""
-        raise InputError(f'{repo} has no revision "{revision}". {anew}{_revisions(repo, str(revision))}') from error
-    except errors.DisabledRepoError as error:
-        raise InputError(f"{repo}: the hub has withdrawn this model. Name another, or a folder with a copy.") from error
-    except errors.HfHubHTTPError as error:
-        raise InputError(_refused(repo, error.response.status_code)) from error
-    except (httpx2.TransportError, errors.LocalEntryNotFoundError) as error:
-        raise InputError(
-            f"{repo}: the connection to the hub was lost ({type(error).__name__}). What was downloaded is kept: run the same "
-            "command again."
-        ) from error
-
-
-def _gated(repo: str, licence: str | None) -> str:
-    whose = f"its licence ({licence})" if licence else "its licence"
-    page = f"on the page of {repo} on the hub"
-    if _has_token():
-        return (
-            f"{repo} is gated, and the account of this token has no access: accept {whose} {page} (some owners then approve "
-            "each request by hand), and run the same command again."
-        )
-    return f"{repo} is gated: log in and accept {whose} {page}, then set HF_TOKEN to a token of that account."
-
-
-def _refused(repo: str, status: int) -> str:
-    if status == 401:
-        which = "HF_TOKEN" if os.environ.get("HF_TOKEN") else "the token that `hf auth login` stored"
-        return f"{repo}: the hub does not accept {which} (401): mistyped or expired. Renew it; public models need none."
-    if status == 403:
-        return f"{repo}: the token may not read this model (403). Give it the right to read, or use another in HF_TOKEN."
-    if status == 429:
-        return f"{repo}: the hub answers 429, too many requests. Wait some minutes; with a token in HF_TOKEN the limit is higher."
-    return f"{repo}: the hub answers with error {status}. Try again later, or name a folder with the model."
-
-
-def _revisions(repo: str, revision: str) -> str:
-    """Which branches and tags there are, the nearest first."""
-    from huggingface_hub import HfApi, constants
-
-    with _one_line_errors(repo, None):
-        refs = HfApi(endpoint=constants.ENDPOINT).list_repo_refs(repo)
-    names = [r.name for r in (*refs.branches, *refs.tags)]
-    shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
-    near = nearest(revision, names).strip()
-    hint = f"{near} " if near.startswith("Did") else ""
-    return f"{hint}Branches and tags: {shown}. A commit is written with all its 40 digits."
-
-
 def _not_here(repo: str, revision: str | None) -> str:
     at = f" at {revision}" if revision else ""
     if _offline():
@@ -336,9 +266,3 @@ def _no_model(repo: str, names: Iterable[str]) -> str:
     lacks = "config.json" if _CONFIGURATION[0] not in there else "model.safetensors or pytorch_model.bin (whole)"
     shown = ", ".join(sorted(there)[:8]) + (", ..." if len(there) > 8 else "")
     return f"{repo} holds no model that transformers reads: it lacks {lacks}. It has: {shown or 'no files'}."
-
-
-def _has_token() -> bool:
-    from huggingface_hub import get_token
-
-    return bool(get_token())

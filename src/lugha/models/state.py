@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -36,6 +37,14 @@ def weights_of(model: PreTrainedModel) -> Weights:
     state = model.state_dict()
     kept = [name for name in state if name not in _tied(model)]
     return Weights(WHOLE_MODEL, {name: whole(state[name]) for name in kept}, _configurations(model))
+
+
+def save_whole(model: PreTrainedModel, folder: Path) -> None:
+    """Write a whole model as transformers does; 7 B parameters in several files with their index."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # a bar for files written in milliseconds
+    model.save_pretrained(folder)
 
 
 def load_weights(model: PreTrainedModel, tensors: Mapping[str, torch.Tensor]) -> None:

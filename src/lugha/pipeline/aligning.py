@@ -4,49 +4,32 @@
     dpo = align(aligned_recipe("dpo", checkpoint=sft.checkpoint, data=Path("preferences.jsonl")))
 
 A checkpoint and a file of examples become a recipe (`aligned_recipe`), and that goes through the ordinary stages: tokens,
-train, a comparison with the checkpoint on held-out examples. It is the one training loop, so a killed alignment goes on where
-it was and a finished one is not done again. The comparison stands in the run folder beside what every run leaves:
-
-    instruction.json    sft: loss of the responses before and after
-    preference.json     dpo: preferences of both models on the same pairs, with intervals, and their difference
+train, a comparison with the checkpoint on held-out examples (comparing.py). It is the one training loop, so a killed
+alignment goes on where it was and a finished one is not done again.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
-
-from pydantic import BaseModel, ConfigDict, ValidationError
+from typing import Any
 
 from lugha.checkpoints.format import RECIPE, TOKENIZER, CheckpointManifest, read_checkpoint
 from lugha.checkpoints.restore import resolve_checkpoint
 from lugha.errors import InputError, nearest
-from lugha.evaluation.likelihood import negative_log_likelihood
-from lugha.evaluation.preference import Estimate, PreferenceScores, accuracy_gain, score_preferences
-from lugha.models.base import Base
-from lugha.models.build import load_model
 from lugha.pipeline.base import prepare_base
+from lugha.pipeline.comparing import Result, compare_with_base
 from lugha.pipeline.layout import Layout
 from lugha.pipeline.prepare import stage_line
 from lugha.pipeline.training import train_recipe
 from lugha.recipe import Recipe, TrainSection, load_recipe
-from lugha.runs.files import sha256_json, write_text
 from lugha.runs.folder import RunFolder
 from lugha.tokens.build_examples import build_instruction_examples, build_preferences
 from lugha.tokens.template import TEMPLATE
-from lugha.training.batches import Batches
 from lugha.training.data import open_run_data
-from lugha.training.device import Compute, choose_compute
 from lugha.training.distributed import on_first_rank, processes
-from lugha.training.loop import TrainResult
-from lugha.training.preference_batches import PreferenceBatches
-from lugha.training.reference import log_probs_of
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 Say = Callable[[str], None]
 
@@ -54,46 +37,6 @@ Say = Callable[[str], None]
 # some millions that was trained at 1e-3 barely moves at them: --lr 1e-4 (sft) and 1e-5 (dpo) are where to begin then.
 DEFAULTS: dict[str, dict[str, float]] = {"sft": {"lr": 1e-5, "epochs": 3}, "dpo": {"lr": 5e-7, "epochs": 1}}
 WARMUP_STEPS = 5
-
-FILES: dict[str, str] = {"sft": "instruction.json", "dpo": "preference.json"}
-_VERSION = 1
-
-
-class _Result(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    key: str  # digest of all that the figures are a function of
-    step: int
-    start: str  # the checkpoint that the alignment began with
-
-
-class HeldOutLoss(BaseModel):
-    """Mean -ln p over the predicted tokens of held-out responses."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    loss: float  # nats per token
-    tokens: int
-
-
-class InstructionResult(_Result):
-    """`instruction.json`."""
-
-    before: HeldOutLoss
-    after: HeldOutLoss
-
-
-class PreferenceResult(_Result):
-    """`preference.json`. Rewards and margins are those of the aligned model against the one that it began as."""
-
-    before: PreferenceScores
-    after: PreferenceScores
-    accuracy_gain: Estimate  # after - before, paired
-    too_long: int  # held-out pairs that were left out
-
-
-Result = InstructionResult | PreferenceResult
-AnyResult = TypeVar("AnyResult", InstructionResult, PreferenceResult)
 
 
 @dataclass(frozen=True)
@@ -120,8 +63,8 @@ def align(recipe: Recipe, *, say: Say = print) -> Alignment:
         InterruptedRunError: the training stopped early; the same call goes on.
     """
     road = recipe.train.road
-    if road not in FILES:
-        raise InputError(f"train.road {road} is no alignment.{nearest(road, FILES)}")
+    if road not in DEFAULTS:
+        raise InputError(f"train.road {road} is no alignment.{nearest(road, DEFAULTS)}")
     with processes() as ranks:
         say = say if ranks.first else _nothing
         recipe, base = prepare_base(recipe, say)
@@ -132,9 +75,10 @@ def align(recipe: Recipe, *, say: Say = print) -> Alignment:
         build = build_instruction_examples if road == "sft" else build_preferences
         say(stage_line(on_first_rank(lambda: build(tokenizer, tokens, tokens=recipe.tokens, examples=recipe.examples))))
         trained = train_recipe(recipe, base=base, tokens=tokens, tokenizer=tokenizer, say=say)
-        say(f"train      {trained.run.id}: step {trained.step:,}, weights {trained.weights_sha256[:12]}")
+        say(f"train      {trained.run.id}: step {trained.step:,}, weights SHA-256 {trained.weights_sha256}")
         held_out = open_run_data(recipe, tokens, tokenizer, base).validation
-        result = on_first_rank(lambda: _compare(recipe, base, trained, held_out, say))
+        result = on_first_rank(lambda: compare_with_base(recipe, base, trained, held_out, say))
+        say(f"{trained.checkpoint}")
     return Alignment(trained.run, trained.checkpoint, trained.step, trained.weights_sha256, result)
 
 
@@ -221,91 +165,6 @@ def _only_language(manifest: CheckpointManifest) -> str | None:
     """The language of a checkpoint's text, where it is one alone."""
     languages = list(manifest.normalisers)
     return languages[0] if len(languages) == 1 else None
-
-
-def _compare(recipe: Recipe, base: Base, trained: TrainResult, held_out: Batches | None, say: Say) -> Result | None:
-    """Measure both models on the held-out examples and write the result, unless a current one is there."""
-    if held_out is None:
-        say("evaluate   no prompt is held out: raise examples.validation, or give --validation-data")
-        return None
-    depends_on = json.loads((trained.run.path / "run.json").read_text(encoding="utf-8"))["depends_on"]
-    key = sha256_json([_VERSION, depends_on, trained.weights_sha256, recipe.evaluate.bootstrap])
-    common = {"key": key, "step": trained.step, "start": base.id}
-    models = _Models((base.folder, trained.checkpoint), Layout.of(recipe).bases, choose_compute(recipe.train))
-    if isinstance(held_out, PreferenceBatches):
-        path = trained.run.path / FILES["dpo"]
-        preferred = _current(path, PreferenceResult, key)
-        if preferred is None:
-            preferred = _preferences(models, held_out, recipe.evaluate.bootstrap, common)
-            write_text(path, preferred.model_dump_json(indent=2) + "\n")
-        for line in preference_lines(preferred):
-            say(f"evaluate   {line}")
-        return preferred
-    path = trained.run.path / FILES["sft"]
-    learned = _current(path, InstructionResult, key)
-    if learned is None:
-        before, after = (_loss(model, held_out, models.compute) for model in models.loaded())
-        learned = InstructionResult(before=before, after=after, **common)
-        write_text(path, learned.model_dump_json(indent=2) + "\n")
-    say(
-        f"evaluate   held-out responses: {learned.before.loss:.4f} nats/token before, {learned.after.loss:.4f} after "
-        f"({learned.after.tokens:,} tokens)"
-    )
-    return learned
-
-
-def preference_lines(found: PreferenceResult) -> list[str]:
-    """What a person reads of a `preference.json`."""
-    before, after = found.before, found.after
-    left_out = f" ({found.too_long:,} too long, left out)" if found.too_long else ""
-    return [
-        f"{after.pairs:,} held-out pairs of {after.prompts:,} prompts{left_out}; 95 % intervals over prompts",
-        f"ln p(chosen) > ln p(rejected): {before.accuracy} before, {after.accuracy} after, gain {found.accuracy_gain}",
-        f"the same per token: {before.accuracy_per_token} before, {after.accuracy_per_token} after",
-        f"reward of the chosen answer higher: {after.reward_accuracy}; margin {after.margin} nats",
-    ]
-
-
-@dataclass(frozen=True)
-class _Models:
-    """The model before and after, in memory one at a time."""
-
-    folders: tuple[Path, Path]
-    cache: Path
-    compute: Compute
-
-    def loaded(self) -> Iterator[PreTrainedModel]:
-        for folder in self.folders:
-            yield load_model(folder, cache=self.cache).to(self.compute.device)
-
-
-def _preferences(models: _Models, batches: PreferenceBatches, bootstrap: int, common: dict[str, Any]) -> PreferenceResult:
-    before, after = (log_probs_of(model, batches, models.compute) for model in models.loaded())
-    lengths, prompts = batches.answer_tokens, batches.prompts
-    return PreferenceResult(
-        before=score_preferences(before, lengths, prompts, bootstrap=bootstrap),
-        after=score_preferences(after, lengths, prompts, reference=before, bootstrap=bootstrap),
-        accuracy_gain=accuracy_gain(after, before, prompts, bootstrap=bootstrap),
-        too_long=batches.too_long,
-        **common,
-    )
-
-
-def _loss(model: PreTrainedModel, batches: Batches, compute: Compute) -> HeldOutLoss:
-    every = (batches.micro_batch(0, index) for index in range(batches.micro_batches(0)))
-    found = negative_log_likelihood(model, every, compute.device)
-    return HeldOutLoss(loss=found.loss, tokens=found.tokens)
-
-
-def _current(path: Path, kind: type[AnyResult], key: str) -> AnyResult | None:
-    """The result in `path`, if it is of `key`; one that is damaged or of another version is measured anew."""
-    if not path.is_file():
-        return None
-    try:
-        found = kind.model_validate_json(path.read_bytes())
-    except ValidationError:
-        return None
-    return found if found.key == key else None
 
 
 def _nothing(_: str) -> None:

@@ -16,6 +16,7 @@ from lugha.errors import InputError
 from lugha.export.hf import write_tokenizer
 from lugha.models.base import Base, fit_section, open_base
 from lugha.models.build import build_model
+from lugha.models.state import save_whole
 from lugha.models.shapes import adapter_count, parameter_count
 from lugha.pipeline.layout import Layout
 from lugha.recipe import Recipe
@@ -73,7 +74,7 @@ def _make_tiny_base(recipe: Recipe, folder: Path) -> None:
     if is_current(folder, stage="tiny-base", version=1, parameters=parameters, inputs=inputs):
         return
     with stage_output(folder, stage="tiny-base", version=1, parameters=parameters, inputs=inputs) as out:
-        build_model(recipe.model, seed=recipe.seed).save_pretrained(out.folder)
+        save_whole(build_model(recipe.model, seed=recipe.seed), out.folder)
         write_tokenizer(layout.base_tokenizer, out.folder, recipe)
 
 

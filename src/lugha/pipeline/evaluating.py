@@ -1,15 +1,15 @@
 """The evaluate stage: what a checkpoint is worth on the test split, measured and written to `evaluation.json`.
 
 Decoders: likelihood of the held-out documents of each language (perplexity, bits per byte), the same text under xz and zstd,
-and sample continuations. Translators, be they encoder-decoders or decoders asked by a prompt: BLEU and chrF++ for each
-direction, greedy and beam, and the rates of degenerate output. Everything is read from the checkpoint's own folder and the split corpus; nothing from the training process.
+and sample continuations. Translators, be they encoder-decoders or decoders asked by a prompt: pipeline/translating.py.
+Everything is read from the checkpoint's own folder and the split corpus; nothing from the training process.
 """
 
 from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,39 +23,31 @@ from lugha.checkpoints.format import RECIPE, TOKENIZER, CheckpointManifest, veri
 from lugha.corpus.shards import open_corpus, read_frames, shard_paths
 from lugha.errors import InputError, nearest
 from lugha.evaluation.compression import CompressionBaselines, compression_baselines
-from lugha.evaluation.decode import generate_text, translate
-from lugha.evaluation.degenerate import check_outputs
+from lugha.evaluation.decode import generate_text
 from lugha.evaluation.likelihood import negative_log_likelihood, text_bytes
-from lugha.evaluation.prompted import translate_prompted
 from lugha.evaluation.results import (
     FILE,
-    DirectionResult,
     Evaluation,
     GenerationSample,
     HeldOutResult,
-    PublishedBaseline,
-    TranslationSample,
     held_out_result,
     read_evaluation,
     write_evaluation,
 )
-from lugha.evaluation.translation import score_translation
-from lugha.languages.pairs import language_pairs_of
 from lugha.models.build import load_model
 from lugha.pipeline.layout import Layout
-from lugha.recipe import EvaluateSection, Recipe, TokensSection, load_recipe
+from lugha.pipeline.translating import measure_translation
+from lugha.recipe import EvaluateSection, Recipe, load_recipe
 from lugha.runs.files import sha256_json
 from lugha.runs.progress import Progress
 from lugha.tokens.encode import Encoder
 from lugha.tokens.special import roles_of
-from lugha.tokens.template import TEMPLATE, load_template
 from lugha.tokens.tokenizer import load_tokenizer
 from lugha.training.batches import Batch
 from lugha.training.device import choose_compute
 from lugha.training.packed_batches import PackedBatches
 
 Say = Callable[[str], None]
-Translator = Callable[[str, str, list[str], int], list[str]]  # source, target, texts, beam
 
 METRICS_OF_ROAD: dict[str, tuple[str, ...]] = {
     "pretrain": ("perplexity", "compression", "generation"),
@@ -181,8 +173,7 @@ def _measure(
     if "generation" in section.metrics:
         found = found.model_copy(update={"generations": _generations(model, tokenizer, recipe, section, _languages(rows))})
     if "translation" in section.metrics:
-        translator = _translator(checkpoint, model, tokenizer, recipe, section)
-        found = _translations(found, translator, recipe, section, rows, say)
+        found = measure_translation(found, checkpoint, model, tokenizer, recipe, section, rows.frame, say)
     return found
 
 
@@ -230,83 +221,6 @@ def _generations(
     return [
         GenerationSample(prompt=p, text=t, strategy="top_k 50, temperature 0.8") for p, t in zip(prompts, texts, strict=True)
     ]
-
-
-def _translator(
-    checkpoint: Path, model: Any, tokenizer: Tokenizer, recipe: Recipe, section: EvaluateSection
-) -> Translator:
-    """How this checkpoint translates: as an encoder-decoder, or asked in the words of its template."""
-    common = {"max_new_tokens": section.max_new_tokens, "batch": section.batch}
-    punctuation = recipe.tokens.punctuation
-
-    def by_encoder(source: str, target: str, texts: list[str], beam: int) -> list[str]:
-        return translate(
-            model, tokenizer, texts, source_lang=source, target_lang=target, beam=beam, punctuation=punctuation, **common
-        )
-
-    def by_prompt(source: str, target: str, texts: list[str], beam: int) -> list[str]:
-        return translate_prompted(
-            model, tokenizer, template, texts, source_lang=source, target_lang=target, beam=beam, **common
-        )
-
-    if recipe.model.kind == "m2m100":
-        return by_encoder
-    template = load_template(checkpoint / TEMPLATE)
-    return by_prompt
-
-
-def _translations(
-    found: Evaluation,
-    translator: Translator,
-    recipe: Recipe,
-    section: EvaluateSection,
-    rows: _Rows,
-    say: Say,
-) -> Evaluation:
-    results: list[DirectionResult] = []
-    samples: list[TranslationSample] = []
-    for source, target, sources, references in _directions(rows.frame, recipe.tokens, section.max_rows):
-        for beam in sorted({1, section.beam}):
-            begun = time.monotonic()
-            outputs = translator(source, target, sources, beam)
-            seconds = round(time.monotonic() - begun, 1)
-            scores = score_translation(outputs, references, lang=target, bootstrap=section.bootstrap)
-            checks = check_outputs(outputs, sources=sources, references=references, lang=target, source_lang=source)
-            results.append(
-                DirectionResult(
-                    source_lang=source, target_lang=target, beam=beam, scores=scores, checks=checks, seconds=seconds
-                )
-            )
-            failures = f"copied {checks.copied}, empty {checks.empty}, wrong language {checks.wrong_language}"
-            say(
-                f"evaluate   {source}-{target} beam {beam}, {len(sources):,} rows: BLEU {scores.bleu}, chrF++ {scores.chrfpp}"
-            )
-            say(f"           {failures}")
-        picked = np.linspace(0, len(sources) - 1, min(section.samples, len(sources)), dtype=int)
-        samples += [
-            TranslationSample(
-                source_lang=source, target_lang=target, source=sources[i], reference=references[i], output=outputs[i]
-            )
-            for i in picked
-        ]
-    published = [PublishedBaseline.model_validate(b.model_dump()) for b in section.baselines]
-    return found.model_copy(update={"translation": results, "samples": samples, "baselines": published})
-
-
-def _directions(
-    frame: pl.DataFrame, tokens: TokensSection, max_rows: int
-) -> Iterator[tuple[str, str, list[str], list[str]]]:
-    """(source language, target language, sources, references) of each direction that the model was trained for."""
-    sides = [("source", "target"), ("target", "source")]
-    wanted = language_pairs_of(tokens.language_pairs)
-    if tokens.directions != "both" and not wanted:
-        sides = sides[:1] if tokens.directions == "forward" else sides[1:]
-    for (first, second), part in frame.group_by("source_lang", "target_lang", maintain_order=True):
-        part = part.head(max_rows)
-        for a, b in sides:
-            codes = {"source": str(first), "target": str(second)}
-            if not wanted or (codes[a], codes[b]) in wanted:
-                yield codes[a], codes[b], part[f"{a}_text"].to_list(), part[f"{b}_text"].to_list()
 
 
 def _check_metrics(recipe: Recipe, section: EvaluateSection) -> None:

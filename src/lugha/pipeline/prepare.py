@@ -10,16 +10,35 @@ from lugha.corpus.filter import filter_corpus
 from lugha.corpus.shards import open_corpus
 from lugha.corpus.split import split_corpus
 from lugha.demo.corpus import write_demo_corpus
-from lugha.errors import InputError
+from lugha.errors import InputError, nearest
+from lugha.languages.pairs import language_pairs_of
 from lugha.languages.registry import get_language
 from lugha.pipeline.layout import Layout
 from lugha.recipe import Recipe
 from lugha.runs.manifest import StageManifest
 from lugha.tokens.build import build_tokens
+from lugha.tokens.build_examples import build_pair_examples
 from lugha.tokens.special import token_id
 from lugha.tokens.tokenizer import load_tokenizer, train_tokenizer
 
 Say = Callable[[str], None]
+
+
+def check_language_pairs(recipe: Recipe) -> None:
+    """Refuse, before anything is read, a direction that the recipe's sources cannot teach.
+
+    Raises:
+        InputError: an unknown code, a direction twice, or one of languages that no source has; the line names it.
+    """
+    known = set()
+    for source in recipe.corpus.sources:
+        if source.source_lang and source.target_lang:
+            a, b = get_language(source.source_lang).code, get_language(source.target_lang).code
+            known |= {(a, b), (b, a)}
+    for text, pair in zip(recipe.tokens.language_pairs, language_pairs_of(recipe.tokens.language_pairs), strict=True):
+        if pair not in known:
+            offered = [f"{get_language(a).bcp47}-{get_language(b).bcp47}" for a, b in sorted(known)]
+            raise InputError(f"Language pair {text}: no source of recipe {recipe.name} has it.{nearest('', offered)}")
 
 
 def prepare_corpus(recipe: Recipe, say: Say) -> None:
@@ -53,17 +72,17 @@ def prepare_tokens(recipe: Recipe, say: Say) -> None:
     """
     layout = Layout.of(recipe)
     split = layout.corpus("split")
-    say(stage_line(train_tokenizer(split, layout.tokenizer, section=recipe.tokenizer, seed=recipe.seed)))
+    made = train_tokenizer(split, layout.tokenizer, section=recipe.tokenizer, seed=recipe.seed)
+    if recipe.model.base is None:
+        say(stage_line(made))
+    else:
+        say(f"tokenizer  of the base, {made.details['vocab_size']:,} tokens")
     if recipe.train.road == "seq2seq":
         tokenizer = load_tokenizer(layout.tokenizer)
         for code in open_corpus(split, ("split",)).details["languages"]:
             token_id(tokenizer, get_language(code).nllb)  # an unknown code would silently become <unk>
     if recipe.train.road == "lora":
-        from lugha.tokens.build_examples import build_pair_examples
-
-        built = build_pair_examples(
-            split, layout.tokenizer, layout.tokens, tokens=recipe.tokens, examples=recipe.examples
-        )
+        built = build_pair_examples(split, layout.tokenizer, layout.tokens, tokens=recipe.tokens, examples=recipe.examples)
     else:
         built = build_tokens(split, layout.tokenizer, layout.tokens, section=recipe.tokens)
     say(stage_line(built))

@@ -20,7 +20,7 @@ from lugha.pipeline.base import prepare_base
 from lugha.pipeline.evaluating import evaluate_checkpoint
 from lugha.pipeline.exporting import export_run
 from lugha.pipeline.layout import Layout
-from lugha.pipeline.prepare import prepare_corpus, prepare_tokens
+from lugha.pipeline.prepare import check_language_pairs, prepare_corpus, prepare_tokens
 from lugha.pipeline.reporting import report_run
 from lugha.pipeline.training import finished_training, train_recipe
 from lugha.recipe import Recipe
@@ -58,6 +58,7 @@ def run_recipe(
     for name in (until, first or until):
         if name not in STAGES:
             raise InputError(f'No stage "{name}".{nearest(name, STAGES)}')
+    check_language_pairs(recipe)
     begin, end = STAGES.index(first or "corpus"), STAGES.index(until)
     if begin > end:
         raise InputError(f"--from {first} comes after --until {until}: there is nothing to run.")

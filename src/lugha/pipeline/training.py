@@ -10,6 +10,7 @@ from lugha.checkpoints.format import verify_checkpoint
 from lugha.checkpoints.restore import Verified, find_checkpoint
 from lugha.errors import InputError
 from lugha.models.base import Base
+from lugha.pipeline.base import prepare_base
 from lugha.pipeline.layout import Layout
 from lugha.recipe import Recipe
 from lugha.runs.files import write_json
@@ -34,7 +35,7 @@ def train_recipe(
     """Train a recipe on its prepared tokens; under torchrun every process calls this, and the first chooses the run.
 
     Args:
-        base: the model to begin with; None: new weights.
+        base: the recipe's base model where it is open already.
         resume: `auto`, a run folder or a checkpoint: go on with that run. None: go on with the newest run of this recipe
             that depends on the same values, whether finished or not, or begin a new one.
         anew: begin a new run whatever is there.
@@ -48,7 +49,7 @@ def train_recipe(
     layout = Layout.of(recipe)
     tokens, tokenizer = tokens or layout.tokens, tokenizer or layout.tokenizer
 
-    def choose() -> tuple[RunFolder, Verified | None] | TrainResult:
+    def choose(recipe: Recipe, base: Base | None) -> tuple[RunFolder, Verified | None] | TrainResult:
         if resume not in (None, "auto"):
             assert resume is not None
             return _asked_for(Path(resume), say)
@@ -64,7 +65,9 @@ def train_recipe(
         return same, find_checkpoint(same.checkpoints, say=say)
 
     with processes():
-        chosen = on_first_rank(choose)
+        if base is None:
+            recipe, base = on_first_rank(lambda: prepare_base(recipe, say))  # one process downloads
+        chosen = on_first_rank(lambda: choose(recipe, base))
         if isinstance(chosen, TrainResult):
             return chosen
         run, found = chosen
@@ -77,6 +80,8 @@ def finished_training(recipe: Recipe, base: Base | None = None) -> TrainResult:
     Raises:
         InputError: there is none; the message says what to run.
     """
+    if base is None:
+        recipe, base = prepare_base(recipe)
     layout = Layout.of(recipe)
     run = _same_run(recipe, open_run_data(recipe, layout.tokens, layout.tokenizer, base).depends_on)
     done = _finished(run) if run else None

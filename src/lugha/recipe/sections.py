@@ -313,6 +313,7 @@ class EvaluateSection(Section):
     bootstrap: int = Field(1000, ge=0, description="resamples for the 95 % interval; 0: none")
     prompts: list[str] = Field([], description="beginnings that the model continues (pretrain)")
     samples: int = Field(5, ge=0, description="sample generations or translations in the report")
+    untuned: bool = Field(False, description="translation: measure the base model on the same rows, as a baseline")
     baselines: list[Baseline] = []
 
 

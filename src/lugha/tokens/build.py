@@ -21,6 +21,7 @@ from lugha.recipe.sections import TokensSection
 from lugha.runs.manifest import StageManifest, StageOutput, input_digest, is_current, read_manifest, stage_output
 from lugha.runs.progress import Progress
 from lugha.tokens.encode import Encoder, batches
+from lugha.tokens.punctuation import punctuation_digest, punctuation_of
 from lugha.tokens.sample import CORPUS_STAGES
 from lugha.tokens.shards import STAGE, VERSION, Sequences, TokenShardWriter
 from lugha.tokens.tokenizer import load_tokenizer, tokenizer_fingerprint
@@ -33,7 +34,7 @@ def build_tokens(input: Path, tokenizer: Path, output: Path, *, section: TokensS
         input: a corpus folder; its text is already in the form (NFC, normalised) that the tokenizer was trained on.
         tokenizer: a tokenizer.json or a folder with one.
         output: the folder to make.
-        section: `tokens_per_shard`; the other keys are for the reader.
+        section: `tokens_per_shard` and `punctuation`; the other keys are for the reader.
 
     Raises:
         InputError: not a finished corpus, an empty one, more than 256 languages, or no tokenizer.
@@ -44,7 +45,7 @@ def build_tokens(input: Path, tokenizer: Path, output: Path, *, section: TokensS
     kind, languages = kind_of(manifest), list(manifest.details["languages"])
     if len(languages) > 256:
         raise InputError(f"{input}: {len(languages)} languages; a tokens folder tells at most 256 apart. Divide the corpus.")
-    parameters = {"tokens_per_shard": section.tokens_per_shard}
+    parameters = {"tokens_per_shard": section.tokens_per_shard, "punctuation": punctuation_digest(section.punctuation)}
     inputs = {"corpus": input_digest(input), "tokenizer": tokenizer_fingerprint(tokenizer)}
     if is_current(output, stage=STAGE, version=VERSION, parameters=parameters, inputs=inputs):
         return read_manifest(output)
@@ -59,27 +60,29 @@ def build_tokens(input: Path, tokenizer: Path, output: Path, *, section: TokensS
             "width": encoder.dtype.itemsize,
             "vocab_size": loaded.get_vocab_size(),
             "fingerprint": inputs["tokenizer"],
+            "punctuation": section.punctuation,
             "splits": {},
         }
         for split in SPLITS if manifest.stage == "split" else (None,):
             paths = shard_paths(input, split)
-            _write_split(paths, encoder, out, split or "train", section.tokens_per_shard, progress)
+            _write_split(paths, encoder, out, split or "train", section, progress)
     return read_manifest(output)
 
 
 def _write_split(
-    paths: list[Path], encoder: Encoder, out: StageOutput, split: str, tokens_per_shard: int, progress: Progress
+    paths: list[Path], encoder: Encoder, out: StageOutput, split: str, section: TokensSection, progress: Progress
 ) -> None:
+    rules = punctuation_of(section.punctuation)
     sums = {"sequences": 0, "tokens": 0, "bytes": 0, "words": 0, "longest": 0}
     pairs, languages = out.details["kind"] == "pairs", out.details["languages"]
     columns = ["source_text", "target_text", "source_lang", "target_lang"] if pairs else ["text", "lang"]
-    with TokenShardWriter(out, split, tokens_per_shard=tokens_per_shard, together=2 if pairs else 1) as writer:
+    with TokenShardWriter(out, split, tokens_per_shard=section.tokens_per_shard, together=2 if pairs else 1) as writer:
         for frame in read_frames(paths, columns):
             rows = _sides_in_turn(frame) if pairs else frame
             langs = _language_numbers(rows["lang"], languages)
             sizes = rows["text"].str.len_bytes().cast(pl.Int32).to_numpy()
             sums["words"] += int(rows["text"].str.count_matches(r"\S+").sum())
-            texts = rows["text"].to_list()
+            texts = [rules(text) for text in rows["text"].to_list()]
             for part in batches(texts, together=writer.together):
                 encoded = encoder.encode(texts[part])
                 writer.write(Sequences(encoded.ids, encoded.offsets, langs[part], sizes[part]))

@@ -6,8 +6,9 @@
 A sequence is prompt and response encoded whole: the ids that any server gets that encodes the rendered text. Prompts are
 encoded too, to find where the response begins. Where the ids of the prompt do not begin those of the whole (a tokenizer that
 makes one token of the prompt's end and the response's beginning), the cut goes behind the last id that both have in common,
-so the token that straddles is predicted. Such sequences are counted in `details["straddling"]`; under the templates of
-lugha, whose prompts end in a line break, and the tokenizers of lugha, Llama and Mistral there are none.
+so the token that straddles is predicted. Such sequences are counted in `details["straddling"]`. Under the templates of lugha
+there are none with a tokenizer in which a line break is a token of its own or ends one: those of lugha, and the
+SentencePiece tokenizers of Llama and Mistral.
 """
 
 from __future__ import annotations

@@ -33,6 +33,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from lugha.errors import InputError, nearest
+from lugha.languages.registry import get_language
 from lugha.tokens.encode import as_plain_text
 from lugha.tokens.unknown import name_of_character
 
@@ -100,13 +101,21 @@ def _new_codes(languages: Mapping[str, Sequence[str]], known: Mapping[str, int],
         for other in similar:
             if other not in known:
                 raise InputError(
-                    f'Language "{other}", which {code} is to begin like, is not in the tokenizer.{nearest(other, known)}'
+                    f'New language "{code}": the tokenizer has no "{other}" to begin like.{_right_code(other, known)}'
                 )
         like = tuple(known[other] for other in similar) or tuple(known.values())
         if not like:
             raise InputError(f'New language "{code}": the tokenizer has no language codes at all. Is it one of NLLB\'s?')
         new.append(NewToken(code, first + number, like))
     return new
+
+
+def _right_code(code: str, known: Mapping[str, int]) -> str:
+    try:
+        meant = get_language(code).nllb
+    except InputError:
+        meant = ""
+    return f' Did you mean "{meant}"?' if meant in known else nearest(code, known)
 
 
 def _wanted(characters: Iterable[str], record: Mapping[str, Any], ids: Mapping[str, int]) -> list[str]:
@@ -125,6 +134,23 @@ def _wanted(characters: Iterable[str], record: Mapping[str, Any], ids: Mapping[s
 
 def _new_characters(characters: Sequence[str], ids: Mapping[str, int], first: int) -> list[NewToken]:
     return [NewToken(c, first + number, similar_pieces(c, ids)) for number, c in enumerate(characters)]
+
+
+def extend_companion(content: Mapping[str, Any], new: Sequence[NewToken]) -> dict[str, Any]:
+    """What transformers keeps beside tokenizer.json (tokenizer_config.json, special_tokens_map.json), with the new codes.
+
+    Its lists of special tokens, under the names of transformers 4 and 5, go on; what holds no such list stays as it is.
+    """
+    codes = [token for token in new if _CODE.fullmatch(token.token)]
+    extended: dict[str, Any] = json.loads(json.dumps(content))
+    for key in ("additional_special_tokens", "extra_special_tokens"):
+        if isinstance(extended.get(key), list):
+            extended[key] += [token.token for token in codes]
+    if "added_tokens_decoder" in extended:
+        for token in codes:
+            described = _special_token(token)
+            extended["added_tokens_decoder"][str(described.pop("id"))] = described
+    return extended
 
 
 def similar_pieces(character: str, ids: Mapping[str, int]) -> tuple[int, ...]:

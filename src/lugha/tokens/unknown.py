@@ -66,17 +66,19 @@ def audit_unknown(tokenizer: Tokenizer, texts: Iterable[tuple[str, Sequence[str]
     Returns:
         an audit for each language, in alphabetical order of their codes.
     """
-    plain = as_plain_text(Tokenizer.from_str(tokenizer.to_str()))  # a copy: the caller's stays as it is
-    unknown, vocabulary = _unknown_id(plain), set(plain.get_vocab())
+    reader = as_plain_text(Tokenizer.from_str(tokenizer.to_str()))  # a copy: the caller's stays as it is
+    normaliser, reader.normalizer = reader.normalizer, None  # so that places are places in the text that is met
+    unknown, vocabulary = _unknown_id(reader), set(reader.get_vocab())
     audits: dict[str, UnknownAudit] = {}
     counts: dict[str, Counter[str]] = {}
     for language, rows in texts:
         audit = audits.setdefault(language, UnknownAudit())
         count = counts.setdefault(language, Counter())
         audit.rows += len(rows)
-        for text in _rows_with(unknown, plain, rows):
+        met = [normaliser.normalize_str(row) for row in rows] if normaliser else rows
+        for text in _rows_with(unknown, reader, met):
             audit.rows_with_unknown += 1
-            for character, place in _unknown_characters(text, plain, unknown, vocabulary):
+            for character, place in _unknown_characters(text, reader, unknown, vocabulary):
                 count[character] += 1
                 audit.examples.setdefault(character, _around(text, place))
     for language, count in counts.items():
@@ -140,15 +142,12 @@ def _rows_with(unknown: int | None, tokenizer: Tokenizer, rows: Sequence[str]) -
 def _unknown_characters(
     text: str, tokenizer: Tokenizer, unknown: int | None, vocabulary: set[str]
 ) -> Iterator[tuple[str, int]]:
-    """(character, its place in the text) of each that became `<unk>`; a run of them is one token."""
+    """(character, its place in the text) of each that became `<unk>`; a run of them may be one token."""
     encoding = tokenizer.encode(text, add_special_tokens=False)
     for i, (start, stop) in zip(encoding.ids, encoding.offsets, strict=True):
-        if i != unknown:
-            continue
-        run = text[start:stop]
-        met = tokenizer.normalizer.normalize_str(run) if tokenizer.normalizer else run
-        missing = [c for c in met if c not in vocabulary and not c.isspace()]
-        yield from ((c, start) for c in missing or run)
+        if i == unknown:
+            run = [(text[place], place) for place in range(start, stop) if not text[place].isspace()]
+            yield from [found for found in run if found[0] not in vocabulary] or run
 
 
 def _around(text: str, place: int) -> str:

@@ -22,6 +22,7 @@ from lugha.tokens.shards import TokenShards
 from lugha.tokens.special import Roles, roles_of, token_id
 from lugha.tokens.template import TEMPLATE
 from lugha.tokens.tokenizer import TOKENIZER_CONFIG, load_tokenizer, tokenizer_file, tokenizer_fingerprint
+from lugha.training.example_batches import ExampleBatches
 from lugha.training.packed_batches import PackedBatches
 from lugha.training.pair_batches import PairBatches
 from lugha.training.preference_batches import PreferenceBatches
@@ -39,7 +40,7 @@ KIND_OF_ROAD = {
     "seq2seq": "pairs",
     "dpo": "preferences",
 }
-RunBatches = PackedBatches | PairBatches | PreferenceBatches
+RunBatches = PackedBatches | ExampleBatches | PairBatches | PreferenceBatches
 
 
 @dataclass(frozen=True)
@@ -129,8 +130,6 @@ def _batches(
         case "dpo":
             return PreferenceBatches(shards, train.micro_batch_tokens, tokens.max_length, seed, roles, shuffled)
         case "lora" | "sft":
-            from lugha.training.example_batches import ExampleBatches
-
             formats = len(details["formats"]) if train.road == "lora" else 1
             drawn = recipe.examples.per_pair if train.road == "lora" else None
             return ExampleBatches(shards, formats, drawn, tokens.max_length, train.micro_batch, seed, roles, shuffled)

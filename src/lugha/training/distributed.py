@@ -60,11 +60,20 @@ class Ranks:
 
 @contextlib.contextmanager
 def processes() -> Iterator[Ranks]:
-    """Join the processes that torchrun started, until the block ends; inside another such block: the same ones."""
+    """Join the processes that torchrun started, until the block ends; inside another such block: the same ones.
+
+    Raises:
+        InputError: WORLD_SIZE says that there are several, but not which of them this is.
+    """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         yield Ranks(0, 1, 0)
         return
+    for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        if name not in os.environ:
+            raise InputError(
+                f"WORLD_SIZE is {size}, but {name} is not set. Start with torchrun --nproc-per-node N, or unset WORLD_SIZE."
+            )
     ranks = Ranks(int(os.environ["RANK"]), size, int(os.environ["LOCAL_RANK"]))
     if distributed.is_initialized():
         yield ranks

@@ -5,9 +5,10 @@ cut: one whose stream is longer than a row is left out and counted in `too_long`
 
 Sequence p * F + f of the shards is pair p in format f. An epoch sees `per_pair` of the F formats of each pair: the formats
 of a pair stand in an order of their own, drawn by (seed, pair), and every epoch takes the next ones of it. With one
-format in an epoch, any F consecutive epochs show each format of each pair once. Then the examples are mixed by (seed, epoch)
-and packed in that order, so that the formats of a pair do not stand side by side. All of this is a function of
-(seed, epoch, index); nothing is drawn while training.
+format in an epoch, any F consecutive epochs show each format of each pair once. The examples are mixed by (seed, epoch), packed
+with the longest first (best fit decreasing), and the rows are mixed again, so that neither the formats of a pair nor similar
+lengths come in runs. All of this is a function of (seed, epoch, index); nothing is drawn while training. Where nothing is
+shuffled (validation), examples are packed in the order of the shards.
 
 Legend: B rows of a micro-batch, T tokens of a row.
 """
@@ -137,6 +138,8 @@ class ExampleBatches:
         if self.shuffled:
             places = permuted(np.arange(len(sequences)), n=len(sequences), seed=self.seed, epoch=epoch)
             sequences = sequences[places]
+            # Padding of MAFAND en-ibo in rows of 256: 5 % in any order, 2 % with the longest first; rows are mixed below.
+            sequences = sequences[np.argsort(-lengths[sequences], kind="stable")]
         packs = pack_rows(lengths[sequences].astype(np.int64) + 2, self.row_length)
         if self.shuffled:
             packs = _mixed(packs, self.seed + 1, epoch)
@@ -165,7 +168,7 @@ class ExampleBatches:
 
 
 def _mixed(packs: Packs, seed: int, epoch: int) -> Packs:
-    """The same rows in another order: best fit leaves the emptiest for the end."""
+    """The same rows in another order: as they are made, those with the longest examples come first."""
     order = permuted(np.arange(len(packs)), n=len(packs), seed=seed, epoch=epoch)
     sizes = np.diff(packs.start)[order]
     start = np.concatenate([[0], np.cumsum(sizes)])

@@ -170,7 +170,7 @@ def train(
 
             own_sums: dict[str, torch.Tensor] = {}
             for place, batch in zip(mine, micro_batches, strict=True):
-                draw_for(recipe.seed, place.number)
+                draw_for(recipe.seed, place.number, compute.device)
                 with summed(spread, now=place == mine[-1]):
                     with compute.autocast():
                         cost = spread(compute.moved(batch))

@@ -16,6 +16,10 @@ def micro_batch_seed(seed: int, number: int) -> int:
     return int.from_bytes(hashlib.blake2b(f"{seed}/{number}".encode(), digest_size=8).digest(), "little")
 
 
-def draw_for(seed: int, number: int) -> None:
-    """Set torch's generators, of the CPU and of every device, to the beginning of micro-batch `number`."""
-    torch.manual_seed(micro_batch_seed(seed, number))
+def draw_for(seed: int, number: int, device: torch.device) -> None:
+    """Set the generators that dropout draws from, on the CPU and on `device`, to the beginning of micro-batch `number`."""
+    value = micro_batch_seed(seed, number)
+    # `torch.manual_seed` sets every device of every kind, which takes longer than a small micro-batch.
+    torch.default_generator.manual_seed(value)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(value)
