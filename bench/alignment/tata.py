@@ -86,7 +86,12 @@ def split_rows(options: argparse.Namespace) -> dict[str, Path]:
     return files
 
 
-def aligned(road: str, start: Path, files: dict[str, Path], options: argparse.Namespace, **settings: float) -> Alignment:
+_LOGGED = ("train.log_every=1", "train.eval_every=10", "train.save_every=100")
+
+
+def aligned(
+    road: str, start: Path, files: dict[str, Path], options: argparse.Namespace, *, accumulation: int, **settings: float
+) -> Alignment:
     """The decoder at `start` after `road` on the dev rows."""
     recipe = aligned_recipe(
         road,
@@ -95,7 +100,7 @@ def aligned(road: str, start: Path, files: dict[str, Path], options: argparse.Na
         validation_data=files["test"],
         lang=options.lang,
         root=options.root,
-        overrides=["train.log_every=1", "train.eval_every=20", "train.save_every=100", *options.set],
+        overrides=[f"train.accumulation={accumulation}", *_LOGGED, *options.set],
         **settings,
     )
     return align(recipe)
@@ -132,9 +137,11 @@ def main() -> None:
     print(f"{platform.machine()}, torch {torch.__version__}, {os.environ.get('OMP_NUM_THREADS', os.cpu_count())} threads")
 
     start, files = pretrained(options), split_rows(options)
-    sft = aligned("sft", start, files, options, lr=options.sft_lr, epochs=options.sft_epochs)
+    sft = aligned("sft", start, files, options, accumulation=1, lr=options.sft_lr, epochs=options.sft_epochs)
     weights = sft.weights_sha256
-    dpo = aligned("dpo", sft.checkpoint, files, options, lr=options.dpo_lr, epochs=options.dpo_epochs, beta=options.beta)
+    # A long table alone fills a micro-batch: four of them make a step of some twenty pairs.
+    settings = {"lr": options.dpo_lr, "epochs": options.dpo_epochs, "beta": options.beta}
+    dpo = aligned("dpo", sft.checkpoint, files, options, accumulation=4, **settings)
     print("\n".join(margins(dpo)))
     assert isinstance(dpo.result, PreferenceResult)
     print("\n".join(["before: sft, after: dpo", *preference_lines(dpo.result)]))

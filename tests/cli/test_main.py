@@ -13,6 +13,7 @@ from tests.cli.conftest import Lugha
 
 # The frozen surface: a change edits this list in the same commit, so that it is seen in review.
 VERBS = {
+    "align": {"--checkpoint", "--data", "--validation-data", "--epochs", "--lr", "--beta", "--lang", "--output", "--set"},
     "corpus clean": {
         "--input",
         "--output",
@@ -29,22 +30,27 @@ VERBS = {
     "demo": {"--set"},
     "evaluate": {"--checkpoint", "--metric", "--split", "--output", "--hypotheses", "--references", "--sources", "--lang"}
     | {"--source-lang", "--set"},
+    "examples preview": {"--rows", "--epoch", "--index", "--set"},
     "export": {"--checkpoint", "--output", "--format"},
     "generate": {"--checkpoint", "--prompt", "--max-tokens", "--strategy", "--temperature", "--top-k", "--top-p", "--seed"}
     | {"--lang"},
     "languages": set(),
     "new": {"--preset", "--force"},
-    "recipe check": {"--set"},
+    "recipe check": {"--language-pairs", "--set"},
     "recipe list": set(),
-    "recipe show": {"--set"},
+    "recipe show": {"--language-pairs", "--set"},
     "report": set(),
-    "run": {"--until", "--from", "--set"},
+    "run": {"--until", "--from", "--language-pairs", "--set"},
+    "sweep": {"--grid", "--seeds", "--tokens", "--set"},
+    "tokenizer audit": {"--input", "--tokenizer", "--punctuation", "--max-unknown"},
     "tokenizer decode": {"--tokenizer", "--ids"},
     "tokenizer encode": {"--tokenizer", "--text"},
     "tokenizer train": {"--input", "--output", "--vocab-size", "--style", "--seed"},
     "tokens build": {"--input", "--output", "--tokenizer", "--tokens-per-shard"},
-    "train": {"--config", "--resume", "--new", "--tokens", "--tokenizer", "--set"},
+    "train": {"--config", "--resume", "--new", "--tokens", "--tokenizer", "--language-pairs", "--set"},
     "translate": {"--checkpoint", "--from", "--to", "--beam", "--max-tokens"},
+    "vocab extend": {"--base", "--output", "--language", "--like", "--characters", "--corpus", "--min-count"}
+    | {"--punctuation", "--revision"},
 }
 
 

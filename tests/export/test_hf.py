@@ -136,7 +136,7 @@ def test_an_export_that_differs_is_refused_and_not_kept(
     assert list(tmp_path.iterdir()) == []
     monkeypatch.undo()
 
-    write = hf._write_tokenizer
+    write = hf.write_tokenizer
 
     def with_a_normaliser(tokenizer: Path, folder: Path, recipe: object) -> None:
         write(tokenizer, folder, recipe)  # type: ignore[arg-type]
@@ -144,7 +144,7 @@ def test_an_export_that_differs_is_refused_and_not_kept(
         content["normalizer"] = {"type": "StripAccents"}
         (folder / "tokenizer.json").write_text(json.dumps(content))
 
-    monkeypatch.setattr(hf, "_write_tokenizer", with_a_normaliser)
+    monkeypatch.setattr(hf, "write_tokenizer", with_a_normaliser)
     with pytest.raises(RefusedError, match="the exported tokenizer gives other ids"):
         export_hf(decoder, tmp_path / "hf")
     assert list(tmp_path.iterdir()) == []

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx2
+import huggingface_hub
 import pytest
 from huggingface_hub import constants
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled
 
 from lugha.errors import InputError, InterruptedRunError
 from lugha.models.hub import HubModel, fetch, is_hub_id, needed_files
-from tests.models.mini_hub import MiniHub
+from tests.models.mini_hub import MiniHub, point_client_at
 
 REPO = "kijiji/mfano"
 FILES = {
@@ -52,12 +56,7 @@ def said() -> list[str]:
 @pytest.fixture
 def fetched(hub: MiniHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]) -> Fetch:
     """`fetch` with a cache of its own, whose client talks to the small hub."""
-    monkeypatch.setattr(constants, "ENDPOINT", hub.url)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.url + "/{repo_id}/resolve/{revision}/{filename}")
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "client"))
-    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-    monkeypatch.delenv("HF_TOKEN", raising=False)
+    point_client_at(hub, tmp_path / "client", monkeypatch)
 
     def call(repo: str = REPO, revision: str | None = None) -> HubModel:
         return fetch(repo, revision=revision, cache=tmp_path / "bases", say=said.append)
@@ -281,20 +280,26 @@ def test_a_damaged_record_is_named(hub: MiniHub, fetched: Fetch, tmp_path: Path)
     refused(fetched, "kijiji--mfano.json", "not the record of a commit", "Delete it")
 
 
-def test_a_full_disk_is_one_line(hub: MiniHub, fetched: Fetch, monkeypatch: pytest.MonkeyPatch) -> None:
-    import errno
-
-    import huggingface_hub
-
-    def full(*arguments: object, **options: object) -> str:
-        if options.get("local_files_only"):
-            return real(*arguments, **options)
-        raise OSError(errno.ENOSPC, "No space left on device")
-
+@pytest.mark.parametrize(
+    ("error", "kind", "says"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), InterruptedRunError, "No space left on the disk"),
+        (httpx2.ReadError("reset by peer"), InputError, "the connection to the hub was lost (ReadError)"),
+    ],
+)
+def test_a_download_that_breaks_off_is_one_line(
+    hub: MiniHub, fetched: Fetch, monkeypatch: pytest.MonkeyPatch, error: Exception, kind: type[Exception], says: str
+) -> None:
     real = huggingface_hub.snapshot_download
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", full)
+
+    def broken(*arguments: object, **options: object) -> str:
+        if options.get("local_files_only"):
+            return str(real(*arguments, **options))  # type: ignore[call-overload]
+        raise error
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", broken)
     hub.commit(REPO, FILES)
-    with pytest.raises(InterruptedRunError, match="No space left on the disk"):
+    with pytest.raises(kind, match=re.escape(says)):
         fetched()
 
 

@@ -103,7 +103,7 @@ def overflow_in_one_part(ranks: Ranks) -> list[float]:
 
 
 def whole_sum(model: torch.nn.Module) -> float:
-    return total([sum(float(p.to_local().double().sum()) for p in model.parameters())])[0]
+    return total([sum(float(p.detach().to_local().double().sum()) for p in model.parameters())])[0]
 
 
 def what_is_shared(ranks: Ranks) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -38,4 +39,5 @@ def train(
 
     recipe = load_recipe(config, apply_language_pairs(set_, language_pairs))
     done = train_recipe(recipe, resume=resume, anew=new, tokens=tokens, tokenizer=tokenizer, say=typer.echo)
-    typer.echo(f"{done.checkpoint}: step {done.step:,}, weights SHA-256 {done.weights_sha256}")
+    if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
+        typer.echo(f"{done.checkpoint}: step {done.step:,}, weights SHA-256 {done.weights_sha256}")

@@ -12,6 +12,7 @@ merged into it.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,13 +55,14 @@ class Base:
         }
 
 
-def open_base(name: str, revision: str | None, *, cache: Path) -> Base:
+def open_base(name: str, revision: str | None, *, cache: Path, say: Callable[[str], None] = lambda _: None) -> Base:
     """Find a base model and read what identifies it; hub ids are downloaded where they are not in the cache.
 
     Args:
         name: a folder (of transformers, or a lugha checkpoint), or a hub id.
         revision: commit or branch of a hub id.
         cache: folder that remembers to which commit a hub id was resolved.
+        say: gets a line before a download.
 
     Raises:
         InputError: there is no such folder or hub model, or it holds no model; a revision of a folder.
@@ -76,7 +78,7 @@ def open_base(name: str, revision: str | None, *, cache: Path) -> Base:
 
     if not is_hub_id(name):
         raise InputError(f"model.base {name}: no such folder, and not a hub id either (owner/name).")
-    found = fetch(name, revision=revision, cache=cache)
+    found = fetch(name, revision=revision, cache=cache, say=say)
     return Base(found.folder, name, found.revision, weights_digest(found.folder), found.licence)
 
 
@@ -123,9 +125,12 @@ def fit_section(section: ModelSection, base: Base) -> ModelSection:
         InputError: a class of model that lugha does not train, or a recipe value that the base contradicts.
     """
     shape = shape_of(_config_folder(base.folder))
+    said = set(section.model_fields_set)
+    if section.new_languages or section.new_characters:
+        said.discard("vocab_size")  # it grows
     for key, value in shape.items():
         ours = getattr(section, key)
-        if key in section.model_fields_set and ours != value and not (key == "kv_heads" and ours is None):
+        if key in said and ours != value and not (key == "kv_heads" and ours is None):
             raise InputError(f"model.{key} is {ours}, but the base {base.id} has {value}. Leave it out: the base decides.")
     values = section.model_dump() | shape | {"revision": base.revision}
     try:

@@ -83,9 +83,13 @@ def training_curve(metrics: Sequence[Line]) -> Html:
     legend = [tag("li", "training, each logged value", class_="raw"), tag("li", "training, smoothed")]
     if validation.x:
         legend.append(tag("li", "validation", class_="second"))
-    speeds = [line["tokens_per_second"] for line in metrics if line.get("tokens_per_second")]
-    speed = f" Median speed {format_count(_median(speeds))} tokens/s." if speeds else ""
+    speed = "".join(_speed(metrics, unit) for unit in ("tokens", "pairs"))
     return join([tag("ul", *legend, class_="legend"), *drawings, tag("p", _loss_in_words(train, validation) + speed)])
+
+
+def _speed(metrics: Sequence[Line], unit: str) -> str:
+    speeds = [line[f"{unit}_per_second"] for line in metrics if line.get(f"{unit}_per_second")]
+    return f" Median speed {format_count(_median(speeds))} {unit}/s." if speeds else ""
 
 
 def training_seconds(metrics: Sequence[Line], events: Sequence[Line]) -> float:

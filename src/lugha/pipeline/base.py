@@ -8,6 +8,7 @@ new model of the same class with the tokenizer of the demo text, written here as
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,12 +17,15 @@ from lugha.errors import InputError
 from lugha.export.hf import write_tokenizer
 from lugha.models.base import Base, fit_section, open_base
 from lugha.models.build import build_model
-from lugha.models.state import save_whole
 from lugha.models.shapes import adapter_count, parameter_count
+from lugha.models.state import save_whole
+from lugha.pipeline.extending import extend_base, missing_characters
 from lugha.pipeline.layout import Layout
 from lugha.recipe import Recipe
 from lugha.runs.manifest import is_current, stage_output
 from lugha.runs.rates import format_count
+from lugha.tokens.punctuation import punctuation_of
+from lugha.tokens.sample import open_texts
 from lugha.tokens.tokenizer import TOKENIZER_JSON, tokenizer_fingerprint, train_tokenizer
 
 Say = Callable[[str], None]
@@ -40,7 +44,9 @@ def prepare_base(recipe: Recipe, say: Say = lambda _: None) -> tuple[Recipe, Bas
     layout = Layout.of(recipe)
     if section.scale == "tiny" and Path(section.base) == layout.base:
         _make_tiny_base(recipe, Path(section.base))
-    base = open_base(_whole_checkpoint(section.base, say), section.revision, cache=layout.bases)
+    base = open_base(_whole_checkpoint(section.base, say), section.revision, cache=layout.bases, say=say)
+    if section.new_languages or section.new_characters:
+        base = _extended(base, recipe, say)
     fitted = fit_section(section, base)
     tokenizer = recipe.tokenizer
     if tokenizer.path is None:
@@ -56,6 +62,28 @@ def prepare_base(recipe: Recipe, say: Say = lambda _: None) -> tuple[Recipe, Bas
     trained = format_count(adapter_count(fitted)) + " trained" if fitted.lora else "all trained"
     say(f"base       {base.id}{at}: {format_count(parameter_count(fitted))} parameters, {trained}{licence}")
     return recipe.model_copy(update={"model": fitted, "tokenizer": tokenizer}), base
+
+
+def _extended(base: Base, recipe: Recipe, say: Say) -> Base:
+    """The base with the recipe's new languages, and the characters of its corpus that it lacks, as a folder of its own."""
+    layout, section = Layout.of(recipe), recipe.model
+    missing: list[str] = []
+    if section.new_characters:
+        texts = open_texts(layout.corpus("split"))
+        missing = missing_characters(base.folder, texts, punctuation_of(recipe.tokens.punctuation), min_count=_MIN_COUNT)
+    if not (missing or section.new_languages):
+        say("base       knows every character of the corpus: nothing to add")
+        return base
+    made = extend_base(
+        base.folder, layout.extended_base, languages={code: [] for code in section.new_languages}, characters=missing
+    )
+    added = [token["token"] for token in made.details["tokens"]]
+    say(f"base       {len(added)} new tokens: {' '.join(added[:20])}{' ...' if len(added) > 20 else ''}")
+    extended = open_base(str(layout.extended_base), None, cache=layout.bases)
+    return dataclasses.replace(extended, licence=base.licence)
+
+
+_MIN_COUNT = 3  # a character that is rarer teaches its embedding nothing
 
 
 def _whole_checkpoint(name: str, say: Say) -> str:

@@ -69,6 +69,7 @@ class PreferenceResult(_Result):
     before: PreferenceScores
     after: PreferenceScores
     accuracy_gain: Estimate  # after - before, paired
+    accuracy_per_token_gain: Estimate
     too_long: int  # held-out pairs that were left out
 
 
@@ -121,7 +122,8 @@ def preference_lines(found: PreferenceResult) -> list[str]:
     return [
         f"{after.pairs:,} held-out pairs of {after.prompts:,} prompts{left_out}; 95 % intervals over prompts",
         f"ln p(chosen) > ln p(rejected): {before.accuracy} before, {after.accuracy} after, gain {found.accuracy_gain}",
-        f"the same per token: {before.accuracy_per_token} before, {after.accuracy_per_token} after",
+        f"the same per token: {before.accuracy_per_token} before, {after.accuracy_per_token} after, "
+        f"gain {found.accuracy_per_token_gain}",
         f"reward of the chosen answer higher: {after.reward_accuracy}; margin {after.margin} nats",
     ]
 
@@ -146,6 +148,7 @@ def _preferences(models: _Models, batches: PreferenceBatches, bootstrap: int, co
         before=score_preferences(before, lengths, prompts, bootstrap=bootstrap),
         after=score_preferences(after, lengths, prompts, reference=before, bootstrap=bootstrap),
         accuracy_gain=accuracy_gain(after, before, prompts, bootstrap=bootstrap),
+        accuracy_per_token_gain=accuracy_gain(after / lengths, before / lengths, prompts, bootstrap=bootstrap),
         too_long=batches.too_long,
         **common,
     )

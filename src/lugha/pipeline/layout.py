@@ -43,6 +43,16 @@ class Layout:
         return self.root / self.name / "base"
 
     @property
+    def extended_base(self) -> Path:
+        """A base with the languages and characters that the recipe adds."""
+        return self.root / self.name / "base-extended"
+
+    @property
+    def audit(self) -> Path:
+        """What of the corpus the base's tokenizer cannot write."""
+        return self.root / self.name / "tokens" / "audit"
+
+    @property
     def base_tokenizer(self) -> Path:
         """The tokenizer stage of that base."""
         return self.root / self.name / "tokens" / "base-tokenizer"

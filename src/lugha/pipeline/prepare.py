@@ -13,6 +13,7 @@ from lugha.demo.corpus import write_demo_corpus
 from lugha.errors import InputError, nearest
 from lugha.languages.pairs import language_pairs_of
 from lugha.languages.registry import get_language
+from lugha.pipeline.auditing import audit_tokenizer
 from lugha.pipeline.layout import Layout
 from lugha.recipe import Recipe
 from lugha.runs.manifest import StageManifest
@@ -81,6 +82,8 @@ def prepare_tokens(recipe: Recipe, say: Say) -> None:
         tokenizer = load_tokenizer(layout.tokenizer)
         for code in open_corpus(split, ("split",)).details["languages"]:
             token_id(tokenizer, get_language(code).nllb)  # an unknown code would silently become <unk>
+    if recipe.model.base is not None:
+        audit_tokenizer(split, layout.tokenizer, layout.audit, section=recipe.tokens, say=say)
     if recipe.train.road == "lora":
         built = build_pair_examples(split, layout.tokenizer, layout.tokens, tokens=recipe.tokens, examples=recipe.examples)
     else:

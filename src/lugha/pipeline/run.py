@@ -9,6 +9,7 @@ after an interruption, and after a changed setting redoes only what depends on i
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -58,6 +59,10 @@ def run_recipe(
     for name in (until, first or until):
         if name not in STAGES:
             raise InputError(f'No stage "{name}".{nearest(name, STAGES)}')
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError(
+            "torchrun starts `lugha train` alone. Run the stages before it first, with `lugha run --until tokens`."
+        )
     check_language_pairs(recipe)
     begin, end = STAGES.index(first or "corpus"), STAGES.index(until)
     if begin > end:

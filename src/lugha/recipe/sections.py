@@ -200,7 +200,7 @@ class ModelSection(Section):
     lora: LoraSection | None = Field(
         None, description="train adapters and keep the base frozen; default: train every weight"
     )
-    new_languages: list[str] = Field([], description="NLLB codes that the base lacks, such as kmb_Latn; they get embeddings")
+    new_languages: list[str] = Field([], description="NLLB codes that the base lacks, such as efi_Latn; they get embeddings")
     new_characters: bool = Field(False, description="give characters of the corpus that the base lacks an embedding")
     vocab_size: int = Field(16_384, ge=300, description="rows of the embedding; at least the tokenizer's size")
     d_model: int = Field(768, ge=8)
@@ -240,6 +240,10 @@ class ModelSection(Section):
             raise ValueError("lora puts adapters on a base model: name it in model.base (a folder or a hub id)")
         if (self.new_languages or self.new_characters) and self.base is None:
             raise ValueError("new_languages and new_characters extend a base model: name it in model.base")
+        if (self.new_languages or self.new_characters) and self.lora is not None:
+            raise ValueError(
+                "new_languages and new_characters need embeddings that are trained, and lora freezes them: leave lora out"
+            )
         return self
 
 
@@ -351,6 +355,8 @@ class Recipe(Section):
             raise ValueError(f"train.road {self.train.road} does not go with model.kind {self.model.kind}")
         if self.train.road != "seq2seq" and (self.tokens.language_pairs or self.tokens.punctuation != "none"):
             raise ValueError("tokens.language_pairs and tokens.punctuation belong to road seq2seq: leave them out")
+        if self.train.road == "lora" and self.tokens.directions != "both":
+            raise ValueError("tokens.directions has no effect on road lora: choose examples.formats, such as [direct]")
         if self.train.road == "lora" and self.model.lora is None:
             raise ValueError("train.road lora trains adapters: add model.lora, for example `lora: {r: 16, alpha: 32}`")
         if self.train.road in ("sft", "dpo") and self.examples.data is None and self.model.scale == "full":

@@ -65,8 +65,8 @@ def tiny_twin(values: Mapping[str, Any], demo_sources: list[dict[str, Any]]) -> 
     corpus["sources"] = _sources(corpus.get("sources", []), demo_sources)
     corpus["split"] = {"validation": 0, "test": 0}
     train = tiny.setdefault("train", {})
-    # A small model wants larger steps than the recipe's, and a rate that is right for 7 B parameters teaches it nothing.
-    train |= _TRAIN | {"lr": max(3e-3, train.get("lr", 0.0)), "min_lr": 1e-4}
+    # A rate that is right for 7 B parameters teaches so small a model nothing. (float: YAML reads 1e-3 as text.)
+    train |= _TRAIN | {"lr": max(3e-3, float(train.get("lr", 0.0))), "min_lr": 1e-4}
     evaluate = tiny.setdefault("evaluate", {})
     evaluate |= _EVALUATE
     return tiny

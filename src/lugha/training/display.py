@@ -9,11 +9,13 @@ from typing import TextIO
 from lugha.runs.rates import format_count, format_duration
 
 
-def progress_line(*, step: int, steps: int, loss: float, lr: float, tokens_per_second: float, left_seconds: float) -> str:
+def progress_line(
+    *, step: int, steps: int, loss: float, lr: float, per_second: float, unit: str, left_seconds: float
+) -> str:
     """`step 120/1,000  loss 3.214  lr 9.8e-04  12.3 k target tokens/s  4 min 10 s left`."""
     return (
         f"step {step:,}/{steps:,}  loss {loss:.3f}  lr {lr:.1e}  "
-        f"{format_count(tokens_per_second)} target tokens/s  {format_duration(left_seconds)} left"
+        f"{format_count(per_second)} {unit}/s  {format_duration(left_seconds)} left"
     )
 
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -42,6 +43,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 T = TypeVar("T")
+
+_HEARD_SECONDS = (
+    2.0  # torchrun ends all processes when one has ended: the first is given time to print an error that all have
+)
 
 
 @dataclass(frozen=True)
@@ -82,8 +87,12 @@ def processes() -> Iterator[Ranks]:
     distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     try:
         yield ranks
-    finally:
+    except LughaError:
         distributed.destroy_process_group()
+        if not ranks.first:
+            time.sleep(_HEARD_SECONDS)
+        raise
+    distributed.destroy_process_group()
 
 
 def on_first_rank(work: Callable[[], T]) -> T:

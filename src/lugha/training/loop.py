@@ -30,13 +30,13 @@ from lugha.checkpoints.save import keep_newest, optimiser_tensors, save_checkpoi
 from lugha.errors import InterruptedRunError, RefusedError
 from lugha.models.base import Base
 from lugha.models.build import prepare_model
-from lugha.models.shapes import parameter_count
 from lugha.models.state import load_weights, weights_of
-from lugha.recipe import Recipe, TrainSection, dump_recipe
+from lugha.recipe import Recipe, dump_recipe
 from lugha.runs.files import write_json, write_text
-from lugha.runs.folder import RunFolder
+from lugha.runs.folder import RunFolder, read_jsonl
 from lugha.runs.manifest import peak_memory_bytes
-from lugha.runs.rates import format_count, seconds_left
+from lugha.runs.rates import seconds_left
+from lugha.training.announce import announce
 from lugha.training.batches import Batches
 from lugha.training.data import RunData, open_run_data
 from lugha.training.device import Compute, choose_compute
@@ -55,7 +55,7 @@ from lugha.training.distributed import (
     total,
 )
 from lugha.training.first_batch import check_first_batch, preview
-from lugha.training.objectives import ROADS
+from lugha.training.objectives import ROADS, Road
 from lugha.training.optimiser import build_optimiser, clip_gradients, loss_scaler, scaler_state
 from lugha.training.places import next_places, with_steps
 from lugha.training.randomness import draw_for
@@ -141,7 +141,7 @@ def train(
         if ranks.first:
             write_text(run.path / "recipe.yaml", dump_recipe(recipe))
         run.log_event("resumed" if resume else "started", step=state.step, depends_on=data.depends_on)
-        for text in _announce(recipe, section, data, compute, ranks, state, run):
+        for text in announce(recipe, section, data, compute, ranks, state, run):
             say(text)
         if resume is None:
             first = training.micro_batch(0, 0)
@@ -149,7 +149,9 @@ def train(
                 say(text)
             check_first_batch(first, road=section.road, codes=data.codes, roles=data.roles)
             check_start(cost_of, road, first, compute, recipe.model.vocab_size)
-        if state.step >= section.steps:
+        if state.step >= section.steps:  # stopped between its last save and its end
+            if validation is not None and not on_first_rank(lambda: _is_validated(run, state.step)):
+                _held_out(run, line, state, cost_of, road, validation, section.eval_batches, compute, ranks)
             return _finish(run, resume.folder if resume else None)
 
         spread.train()
@@ -220,12 +222,7 @@ def train(
                     "The same command with --resume auto goes on from there."
                 )
             if validation is not None and (state.step % section.eval_every == 0 or last):
-                held_out = validate(cost_of, road, validation, section.eval_batches, compute, ranks)
-                best = min(held_out["loss"], state.best_validation_loss or math.inf)
-                state = state.model_copy(update={"best_validation_loss": best})
-                run.log_metrics(kind="validation", step=state.step, **held_out)
-                if ranks.first:
-                    line.say(f"step {state.step:,}: validation loss {held_out['loss']:.4f} nats/{road.unit[:-1]}")
+                state = _held_out(run, line, state, cost_of, road, validation, section.eval_batches, compute, ranks)
 
         return _finish(run, saved)
 
@@ -262,28 +259,29 @@ def _save(
     return on_first_rank(write)
 
 
-def _announce(
-    recipe: Recipe, section: TrainSection, data: RunData, compute: Compute, ranks: Ranks, state: TrainerState, run: RunFolder
-) -> list[str]:
-    """What follows from the recipe and the data, before the run."""
-    batches = data.training
-    micro_batches = batches.micro_batches(0)
-    epochs = section.steps * section.accumulation / micro_batches
-    lines = [
-        f"{run.id}: {format_count(parameter_count(recipe.model))} parameters, {format_count(batches.tokens_per_epoch)} "
-        f"target tokens an epoch in {micro_batches:,} micro-batches ({batches.padding:.1%} padding)",
-        f"{section.steps:,} steps = {epochs:.2f} epochs, on {compute.device.type} in "
-        f"{str(compute.dtype).removeprefix('torch.')} ({compute.reason})",
-    ]
-    if ranks.size > 1:
-        each = section.accumulation // ranks.size
-        lines.append(f"{ranks.size} processes ({section.parallel}), {each} micro-batches of a step in each")
-    if left_out := getattr(batches, "too_long", 0):
-        what = "examples" if section.road in ("lora", "sft") else "pairs"
-        lines.append(f"{left_out:,} {what} are longer than tokens.max_length {recipe.tokens.max_length}: left out")
-    if state.step:
-        lines.append(f"resuming after step {state.step:,}")
-    return lines
+def _held_out(
+    run: RunFolder,
+    line: LiveLine,
+    state: TrainerState,
+    cost_of: CostOf,
+    road: Road,
+    batches: Batches,
+    limit: int,
+    compute: Compute,
+    ranks: Ranks,
+) -> TrainerState:
+    """Measure the validation split and log it."""
+    figures = validate(cost_of, road, batches, limit, compute, ranks)
+    run.log_metrics(kind="validation", step=state.step, **figures)
+    if ranks.first:
+        line.say(f"step {state.step:,}: validation loss {figures['loss']:.4f} nats/{road.unit[:-1]}")
+    best = min(figures["loss"], state.best_validation_loss or math.inf)
+    return state.model_copy(update={"best_validation_loss": best})
+
+
+def _is_validated(run: RunFolder, step: int) -> bool:
+    lines = read_jsonl(run.metrics) if run.metrics.is_file() else []
+    return any(line["kind"] == "validation" and line["step"] == step for line in lines)
 
 
 def _finish(run: RunFolder, checkpoint: Path | None) -> TrainResult:

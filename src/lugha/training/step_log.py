@@ -42,7 +42,8 @@ class StepLog:
                 steps=steps,
                 loss=means["loss"],
                 lr=figures["lr"],
-                tokens_per_second=per_second,
+                per_second=per_second,
+                unit="target tokens" if self._unit == "tokens" else self._unit,
                 left_seconds=left_seconds,
             )
         )
