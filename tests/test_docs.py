@@ -5,8 +5,12 @@ Training is shortened by `--set`; RUN and DEMO_RUN become the run folders that t
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,20 +54,26 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run_command(command: str, lugha: Lugha) -> None:
     words = shlex.split(command)
+    if words[0] == "torchrun":
+        started = [sys.executable, "-m", "torch.distributed.run", "--standalone", *words[1:]]
+        done = subprocess.run(started, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+        return
     if words == ["make", "demo"]:
         words = ["lugha", "demo"]
     assert words[0] == "lugha", f"the docs promise a command that no test runs: {command}"
     arguments = [_newest_run(w) for w in words[1:]]
     if arguments[0] == "demo":
         arguments += SHORT_DEMO
-    if arguments[0] in ("run", "train"):
+    if arguments[0] in ("run", "train") and "model.scale=tiny" not in arguments:
         arguments += SHORT_DECODER
     answer = lugha(*arguments)
     assert answer.code == 0, f"{command}\n{answer.err}"
 
 
 def _newest_run(word: str) -> str:
-    names = {"RUN": ("my-swahili", "swahili-debug"), "DEMO_RUN": ("demo",)}.get(word)
+    decoders = ("my-swahili", "swahili-debug", "swahili-debug-tiny")
+    names = {"RUN": decoders, "DEMO_RUN": ("demo",), "SFT_RUN": ("swahili-debug-tiny-sft",)}.get(word)
     if names is None:
         return word
     return str(next(run.path for name in names for run in find_runs(Path("runs"), name)))
@@ -87,6 +97,19 @@ def test_every_command_of_the_command_table(workplace: Path, lugha: Lugha) -> No
 
 
 @pytest.mark.slow
+def test_every_command_of_the_roads(workplace: Path, lugha: Lugha) -> None:
+    lines = sentences(60, seed=1)
+    examples = [{"instruction": f"Andika: {text}", "response": text} for text in lines]
+    preferences = [{"prompt": f"Andika: {text}", "chosen": text, "rejected": text[::-1]} for text in lines]
+    for name, rows in (("sft", examples), ("dpo", preferences)):
+        (workplace / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    commands = list(bash_blocks((ROOT / "docs" / "roads.md").read_text(encoding="utf-8")))
+    assert len(commands) > 10
+    for command in commands:
+        run_command(command, lugha)
+
+
+@pytest.mark.slow
 def test_the_python_of_the_readme(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.S)
     assert blocks
@@ -105,6 +128,7 @@ def test_files_that_the_docs_name_exist() -> None:
 def test_every_verb_stands_in_the_docs() -> None:
     from tests.cli.test_main import VERBS
 
-    text = (ROOT / "README.md").read_text(encoding="utf-8") + (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    pages = (ROOT / "README.md", ROOT / "docs" / "commands.md", ROOT / "docs" / "roads.md")
+    text = "".join(page.read_text(encoding="utf-8") for page in pages)
     for verb in VERBS:
         assert f"lugha {verb}" in text or verb == "demo", verb

@@ -15,9 +15,9 @@ The peer gets its best setting:
              micro-batch end to end: 4 rows of 256 become one of 1,024 with a mask of 1,024 x 1,024. The other way to the same
              step, 1 row and accumulation 4, is measured too, and the better of the two in a first round is the peer.
              ("wrapped" packing cuts examples in two and lets them attend to one another: another task.)
-    seq2seq  train_sampling_strategy="group_by_length" by the sum of both sides; as many pairs a batch as give the same padded
-             tokens as lugha's budget, on average. A run is a whole megabatch of 50 batches, from its longest to its
-             shortest: fewer would not be a fair draw of lengths.
+    seq2seq  train_sampling_strategy="group_by_length" by the longer side, which pads less (10 % at 16 pairs) than the default,
+             the source (17 %), or the sum (16 %); as many pairs a batch as lugha's budget holds on average. A run is a whole
+             megabatch of 50 batches, from its longest to its shortest: fewer would not be a fair draw of lengths.
 """
 
 from __future__ import annotations
@@ -61,8 +61,9 @@ def compare(title: str, ours: Callable[[], Rate], theirs: dict[str, Callable[[],
         print(f"  first round: {way:<24} {found.useful:7,.0f} useful tokens/CPU-s")
     pairs = []
     for number in range(rounds):
-        mine, other = (ours(), theirs[best]()) if number % 2 else (theirs[best](), ours())[::-1]
-        pairs.append((mine, other))
+        mine = ours() if number % 2 else None  # who begins changes
+        other = theirs[best]()
+        pairs.append((mine or ours(), other))
     print(f"{title}, against {best}:")
     for name, rates in (("lugha", [a for a, _ in pairs]), ("peer", [b for _, b in pairs])):
         useful, predicted = (statistics.median(values) for values in zip(*[(r.useful, r.predicted) for r in rates], strict=True))

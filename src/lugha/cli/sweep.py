@@ -46,25 +46,29 @@ def _print(found: Sweep) -> None:
     from lugha.cli.printing import print_table
     from lugha.pipeline.sweeping import FILE, PLOT
 
-    trained = ("trained",) if any(row.trained != row.parameters for row in found.rows) else ()
-    sizes = ("steps", "tokens", "parameters", *trained)
-    columns = ("rank", *found.grid, *sizes, f"{found.measure} [95 %]", "to the best [95 %]", "", "s")
-    title = f"{found.recipe}: validation, {len(found.seeds)} seeds, lower is better"
-    print_table(title, columns, [_cells(row, list(found.grid), with_trained=bool(trained)) for row in found.rows])
+    same_steps = len({row.steps for row in found.rows}) == 1
+    columns = ["rank", *found.grid, "parameters", *([] if same_steps else ["steps"]), found.measure, "to the best", "", "s"]
+    rows = [_cells(row, list(found.grid), same_steps) for row in found.rows]
+    first = found.rows[0]
+    length = f"{first.steps:,} steps, {first.tokens:,} tokens" if same_steps else f"about {first.tokens:,} tokens"
+    title = (
+        f"{found.recipe}: validation after {length}, {len(found.seeds)} seeds; ± is half a 95 % interval; lower is better"
+    )
+    print_table(title, columns, rows)
     for remark in found.remarks:
         typer.echo(remark)
     typer.echo(f"{found.folder}: {FILE}, {PLOT}")
 
 
-def _cells(row: SweepRow, keys: list[str], *, with_trained: bool) -> tuple[str, ...]:
-    verdict = {None: "", True: "worse", False: "not distinguishable"}[row.distinguishable]
+def _cells(row: SweepRow, keys: list[str], same_steps: bool) -> tuple[str, ...]:
+    from lugha.runs.rates import format_count
+
+    verdict = {None: "", True: "worse", False: "within noise"}[row.distinguishable]
     return (
         str(row.rank),
         *(str(row.values[key]) for key in keys),
-        f"{row.steps:,}",
-        f"{row.tokens:,}",
-        f"{row.parameters:,}",
-        *((f"{row.trained:,}",) if with_trained else ()),
+        format_count(row.parameters) if row.trained == row.parameters else f"{format_count(row.trained)} trained",
+        *(() if same_steps else (f"{row.steps:,}",)),
         _estimate(row.mean, row.interval) if row.mean is not None else "diverged",
         "best" if row.rank == 1 and not row.diverged else _estimate(row.difference, row.difference_interval, sign="+"),
         f"{row.diverged} diverged" if row.diverged else verdict,
@@ -73,7 +77,8 @@ def _cells(row: SweepRow, keys: list[str], *, with_trained: bool) -> tuple[str, 
 
 
 def _estimate(value: float | None, interval: tuple[float, float] | None, sign: str = "") -> str:
+    """`2.0118 ±0.0374`; the intervals are symmetric (Student's t)."""
     if value is None:
         return ""
-    bounds = "" if interval is None else f" [{interval[0]:{sign}.4f}, {interval[1]:{sign}.4f}]"
+    bounds = "" if interval is None else f" ±{(interval[1] - interval[0]) / 2:.4f}"
     return f"{value:{sign}.4f}{bounds}"
