@@ -74,6 +74,13 @@ def test_the_same_place_gives_the_same_tensors_and_epochs_differ() -> None:
     assert torch.equal(straight.micro_batch(0, 0)["pair"], straight.micro_batch(1, 0)["pair"])
 
 
+def test_the_first_micro_batches_of_a_validation_are_not_the_shortest() -> None:
+    straight = batches_of(made(300), budget=100, shuffled=False)
+    widths = [straight.micro_batch(0, i)["input_ids"].shape[1] for i in range(straight.micro_batches(0))]
+    half = len(widths) // 2
+    assert abs(np.mean(widths[:half]) - np.mean(widths[half:])) < 0.1 * np.mean(widths)
+
+
 def test_similar_lengths_stand_together() -> None:
     assert batches_of(made(300), budget=400).padding < 0.25
     together = batches_of(made(300), budget=400).padding

@@ -150,10 +150,10 @@ class PreferenceBatches:
         for begin in range(0, len(order), self.window):
             part = self.members[order[begin : begin + self.window]]
             batches += self._cut(part[np.argsort(longest[part], kind="stable")], longest)
-        if self.shuffled:
-            mixed = permuted(np.arange(len(batches)), n=len(batches), seed=self.seed + 1, epoch=epoch)
-            batches = [batches[i] for i in mixed]
-        return batches
+        # Mixed even where epochs do not differ: a validation that stops early sees long pairs too.
+        of_epoch = epoch if self.shuffled else 0
+        mixed = permuted(np.arange(len(batches)), n=len(batches), seed=self.seed + 1, epoch=of_epoch)
+        return [batches[i] for i in mixed]
 
     def _cut(self, by_length: Ints, longest: Ints) -> list[Ints]:
         """Cut pairs of ascending length where the next would exceed the budget: its row is the longest of its batch."""
