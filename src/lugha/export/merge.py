@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from lugha.errors import RefusedError
-from lugha.models.base import DTYPES, base_of_adapter, read_base_record, read_model
+from lugha.models.base import DTYPES, base_of_adapter, read_base_record, read_whole
 from lugha.models.build import load_model
 from lugha.models.lora import adapter_tensors, merge_into
 
@@ -60,7 +60,8 @@ def merge_adapter(checkpoint: Path, probes: Sequence[Inputs], *, cache: Path | N
     """
     dtype = str(read_base_record(checkpoint)["dtype"])
     folder = base_of_adapter(checkpoint, cache=cache).folder
-    base = read_model(folder, dtype=DTYPES[dtype], quantised=dtype == "nf4").requires_grad_(False).train(False)
+    base = read_whole(folder, dtype=DTYPES[dtype], quantised=dtype == "nf4", cache=cache)
+    base.requires_grad_(False).train(False)
     if dtype == "nf4":
         base = base.dequantize()
     plain = [_logits(base, inputs) for inputs in probes]

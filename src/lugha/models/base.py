@@ -185,15 +185,15 @@ def load_base(base: Base, section: ModelSection) -> PreTrainedModel:
 
     Raises:
         InputError: the files do not load; nf4 without CUDA or without bitsandbytes.
+        RefusedError: the base is an adapter, and its own base has other weights now.
     """
-    if (base.folder / ADAPTER_WEIGHTS).is_file():
-        return _merged_base(base)
-    return read_model(
+    model = read_whole(
         base.folder,
         dtype=DTYPES[section.base_dtype],
         quantised=section.base_dtype == "nf4",
         dropout=section.dropout,
     )
+    return model.requires_grad_(section.base_dtype != "nf4")  # merging an adapter has frozen it
 
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "nf4": torch.bfloat16}
@@ -257,15 +257,22 @@ def base_of_adapter(folder: Path, *, cache: Path | None = None) -> Base:
     return Base(found.folder, record["id"], record["revision"], found.digest, found.licence)
 
 
-def _merged_base(base: Base) -> PreTrainedModel:
-    """An adapter on its own base, merged in fp32."""
-    underneath = base_of_adapter(base.folder)
-    merged = merge_into(read_model(underneath.folder, dtype=torch.float32), base.folder)
-    return merged.requires_grad_(True)  # loading an adapter has frozen it
+def read_whole(
+    folder: Path, *, dtype: torch.dtype, quantised: bool = False, dropout: float | None = None, cache: Path | None = None
+) -> PreTrainedModel:
+    """The model of a folder: as it is, or, of an adapter's, its base with the adapter merged in fp32, however deep it goes."""
+    if not (folder / ADAPTER_WEIGHTS).is_file():
+        return read_model(folder, dtype=dtype, quantised=quantised, dropout=dropout)
+    if quantised:
+        raise InputError(f"{folder}: an adapter as a base of 4 bits would be quantised after its merge. Use base_dtype bf16.")
+    underneath = base_of_adapter(folder, cache=cache).folder
+    whole = read_whole(underneath, dtype=torch.float32, dropout=dropout, cache=cache)
+    return merge_into(whole, folder).to(dtype=dtype)
 
 
 def _config_folder(folder: Path) -> Path:
-    return folder if (folder / "config.json").is_file() else base_of_adapter(folder).folder
+    is_adapter = (folder / ADAPTER_WEIGHTS).is_file()
+    return _config_folder(base_of_adapter(folder).folder) if is_adapter else folder
 
 
 def _nf4() -> Any:

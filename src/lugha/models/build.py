@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.torch import load_file
 
-from lugha.models.base import DTYPES, Base, base_of_adapter, load_base, read_base_record, read_model
+from lugha.models.base import DTYPES, Base, base_of_adapter, load_base, read_base_record, read_model, read_whole
 from lugha.models.lora import ADAPTER_WEIGHTS, add_lora, load_adapter
 from lugha.recipe import LoraSection, ModelSection
 
@@ -124,7 +124,7 @@ def _adapted(folder: Path, cache: Path | None) -> PreTrainedModel:
     record = read_base_record(folder)
     base = base_of_adapter(folder, cache=cache)
     dtype = record["dtype"]
-    model = read_model(base.folder, dtype=DTYPES[dtype], quantised=dtype == "nf4")
+    model = read_whole(base.folder, dtype=DTYPES[dtype], quantised=dtype == "nf4", cache=cache)
     add_lora(model, LoraSection.model_validate(record["lora"]), seed=0)
     load_adapter(model, load_file(folder / ADAPTER_WEIGHTS))
     return model

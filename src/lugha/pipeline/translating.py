@@ -23,7 +23,7 @@ from lugha.evaluation.prompted import translate_prompted
 from lugha.evaluation.results import DirectionResult, Evaluation, PublishedBaseline, TranslationSample
 from lugha.evaluation.translation import score_translation
 from lugha.languages.pairs import language_pairs_of
-from lugha.models.base import BASE, DTYPES, base_of_adapter, read_model
+from lugha.models.base import BASE, DTYPES, base_of_adapter, read_whole
 from lugha.pipeline.layout import Layout
 from lugha.recipe import EvaluateSection, Recipe, TokensSection
 from lugha.tokens.template import TEMPLATE, load_template
@@ -119,7 +119,8 @@ def _untuned(
     if not (checkpoint / BASE).is_file():
         raise InputError(f"{checkpoint}: evaluate.untuned compares with a base model, but this run began with new weights.")
     base = base_of_adapter(checkpoint, cache=Layout.of(recipe).bases)
-    model = read_model(base.folder, dtype=DTYPES[recipe.model.base_dtype], quantised=recipe.model.base_dtype == "nf4")
+    dtype = recipe.model.base_dtype
+    model = read_whole(base.folder, dtype=DTYPES[dtype], quantised=dtype == "nf4", cache=Layout.of(recipe).bases)
     model.requires_grad_(False).train(False)
     model.to(device)
     translator = _translator(checkpoint, model, tokenizer, recipe, section)
