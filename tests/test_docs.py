@@ -56,7 +56,9 @@ def run_command(command: str, lugha: Lugha) -> None:
     words = shlex.split(command)
     if words[0] == "torchrun":
         started = [sys.executable, "-m", "torch.distributed.run", "--standalone", *words[1:]]
-        done = subprocess.run(started, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            started, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, f"{command}\n{done.stderr}"
         return
     if words == ["make", "demo"]:

@@ -58,6 +58,21 @@ def test_a_translation_does_not_depend_on_its_batch(beam: int) -> None:
     assert len(set(alone)) > 1, "a model that says one thing to everything proves no order"
 
 
+@pytest.mark.parametrize("beam", [1, 3])
+def test_texts_of_several_directions_share_a_batch(beam: int) -> None:
+    """Each row begins with its own target's code; a forced token of generate's own would be the first row's for all."""
+    sources, targets = ["swh", "eng", "ibo", "swh"], ["ibo", "swh", "eng", "eng"]
+    options = {"beam": beam, "max_new_tokens": 10}
+    mixed = translate(M2M100, TOKENIZER, LINES[:4], source_lang=sources, target_lang=targets, **options)
+    alone = [
+        translate(M2M100, TOKENIZER, [text], source_lang=a, target_lang=b, **options)[0]
+        for text, a, b in zip(LINES, sources, targets, strict=False)
+    ]
+    assert mixed == alone
+    with pytest.raises(InputError, match="2 languages for 4 texts"):
+        translate(M2M100, TOKENIZER, LINES[:4], source_lang="swh", target_lang=["ibo", "eng"])
+
+
 def test_layout_of_ids(monkeypatch: pytest.MonkeyPatch) -> None:
     """The source's code stands first and </s> last; the target's code is forced behind the decoder start."""
     seen: dict[str, torch.Tensor] = {}

@@ -120,7 +120,9 @@ def test_letters_that_the_base_lacks_are_found_before_training_and_can_be_added(
     tokenizer = Tokenizer.from_file(str(checkpoint / "tokenizer.json"))
     assert tokenizer.decode(tokenizer.encode("ọjọọ", add_special_tokens=False).ids) == "ọjọọ"
     assert tokenizer.token_to_id("efi_Latn") is not None
-    assert json.loads((checkpoint / "config.json").read_text())["vocab_size"] == rows  # the new ids took rows that were unused
+    assert (
+        json.loads((checkpoint / "config.json").read_text())["vocab_size"] == rows
+    )  # the new ids took rows that were unused
     assert tokenizer.get_vocab_size() < rows
 
     # The recipe that the run keeps is the run's own.

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 
 from lugha.errors import RefusedError
 from lugha.models.build import BOS, EOS, PAD
@@ -95,3 +96,19 @@ def test_a_start_much_worse_than_chance_is_refused(loss: float) -> None:
 
 def test_a_start_at_chance_passes() -> None:
     check_first_loss(float(np.log(400)), 400)
+
+
+@pytest.mark.parametrize("road", ["lora", "sft", "dpo"])
+def test_a_prompt_in_the_loss_is_refused(road: str) -> None:
+    codes = np.array([], dtype=np.int64)
+    ids = torch.tensor([[BOS, 10, 11, 12, 13, EOS, PAD], [BOS, 20, 21, 22, EOS, PAD, PAD]])
+    answers = torch.tensor(
+        [[IGNORED, IGNORED, IGNORED, 12, 13, EOS, IGNORED], [IGNORED, IGNORED, 21, 22, EOS, IGNORED, IGNORED]]
+    )
+    check_first_batch({"input_ids": ids, "labels": answers}, road=road, codes=codes, roles=OUR_ROLES)
+    everything = torch.where((ids == PAD) | (ids == BOS), IGNORED, ids)
+    with pytest.raises(RefusedError, match="row 0: the prompt is predicted too"):
+        check_first_batch({"input_ids": ids, "labels": everything}, road=road, codes=codes, roles=OUR_ROLES)
+    with pytest.raises(RefusedError, match="no row predicts the end"):
+        without_end = torch.where(answers == EOS, IGNORED, answers)
+        check_first_batch({"input_ids": ids, "labels": without_end}, road=road, codes=codes, roles=OUR_ROLES)

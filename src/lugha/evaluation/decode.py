@@ -23,7 +23,7 @@ from tokenizers import Tokenizer
 from lugha.errors import InputError, nearest
 from lugha.evaluation.likelihood import evaluating
 from lugha.languages.normalise import Normaliser
-from lugha.languages.registry import get_language
+from lugha.languages.registry import Language, get_language
 from lugha.runs.progress import Progress
 from lugha.tokens.punctuation import Punctuation, punctuation_of
 from lugha.tokens.special import roles_of, token_id
@@ -91,8 +91,8 @@ def translate(
     tokenizer: Tokenizer,
     texts: Sequence[str],
     *,
-    source_lang: str,
-    target_lang: str,
+    source_lang: str | Sequence[str],
+    target_lang: str | Sequence[str],
     beam: int = 4,
     max_new_tokens: int = 128,
     batch: int = 32,
@@ -103,7 +103,8 @@ def translate(
     Args:
         texts: one sentence (or paragraph) each; they pass the source language's normaliser first. A text with nothing in it
             translates to nothing.
-        source_lang, target_lang: any code the registry knows.
+        source_lang, target_lang: any code the registry knows; one for all texts, or one for each. Every row begins with its
+            own target's code, so texts for several languages may share a batch.
         max_new_tokens: tokens of a translation, with its `</s>`.
         batch: sentences searched together, chosen by similar length.
         punctuation: `tokens.punctuation` of the recipe: what the training text passed after the normaliser.
@@ -115,33 +116,37 @@ def translate(
     check_belongs(model, tokenizer)
     if not model.config.is_encoder_decoder:
         raise InputError(f"A {model.config.model_type} model has no encoder and does not translate; use generate.")
-    source, target = get_language(source_lang), get_language(target_lang)
-    if source.nllb == target.nllb:
-        raise InputError(f"Source and target are the same language ({source.nllb}): nothing to translate.")
+    sources, targets = (_one_for_each(langs, len(texts)) for langs in (source_lang, target_lang))
+    for source, target in set(zip(sources, targets, strict=True)):
+        if source == target:
+            raise InputError(f"Source and target are the same language ({source.nllb}): nothing to translate.")
     roles = _roles(tokenizer)
-    source_code, end = token_id(tokenizer, source.nllb), roles["eos_token_id"]
+    end = roles["eos_token_id"]
     search: dict[str, Any] = {"do_sample": False, "num_beams": beam}
     if beam > 1:
         search["early_stopping"] = True  # stop at `beam` finished candidates, as fairseq does
-    config = _generation_config(
-        max_new_tokens=max_new_tokens + 1,  # the forced language code is counted by generate
-        decoder_start_token_id=end,
-        forced_bos_token_id=token_id(tokenizer, target.nllb),
-        **search,
-        **roles,
-    )
-    encoded = tokenizer.encode_batch(as_trained(texts, source_lang, punctuation), add_special_tokens=False)
-    inputs = [[source_code, *one.ids, end] for one in encoded]
+    config = _generation_config(max_new_tokens=max_new_tokens, decoder_start_token_id=end, **search, **roles)
+    prepared = list(texts)
+    for lang in set(sources):
+        rows = [i for i, source in enumerate(sources) if source == lang]
+        for i, text in zip(rows, as_trained([texts[i] for i in rows], lang.code, punctuation), strict=True):
+            prepared[i] = text
+    encoded = tokenizer.encode_batch(prepared, add_special_tokens=False)
+    inputs = [[token_id(tokenizer, lang.nllb), *one.ids, end] for one, lang in zip(encoded, sources, strict=True)]
+    # A forced token of generate's own is one for the whole batch; a prefix is each row's.
+    prefixes = [[end, token_id(tokenizer, lang.nllb)] for lang in targets]
     translations = [""] * len(texts)
     # Longest first: what does not fit in memory shows at once, and the time left is never too hopeful.
     order = sorted((i for i, one in enumerate(encoded) if one.ids), key=lambda i: -len(inputs[i]))
-    label = f"translate {source.code}-{target.code}"
-    with Progress(label, "sentences", len(order)) as progress, evaluating(model):
+    directions = sorted({f"{source.code}-{target.code}" for source, target in zip(sources, targets, strict=True)})
+    with Progress(f"translate {' '.join(directions)}", "sentences", len(order)) as progress, evaluating(model):
         for first in range(0, len(order), batch):
             members = order[first : first + batch]
             input_ids = _padded([inputs[i] for i in members], roles["pad_token_id"], model.device)
-            mask = (input_ids != roles["pad_token_id"]).long()
-            output = model.generate(input_ids, attention_mask=mask, generation_config=config)
+            lengths = torch.tensor([[len(inputs[i])] for i in members], device=model.device)
+            mask = (torch.arange(input_ids.shape[1], device=model.device) < lengths).long()
+            begun = torch.tensor([prefixes[i] for i in members], device=model.device)
+            output = model.generate(input_ids, attention_mask=mask, decoder_input_ids=begun, generation_config=config)
             for i, row in zip(members, output.tolist(), strict=True):
                 written = _before_end(row[2:], end)  # behind the decoder start and the language code
                 translations[i] = tokenizer.decode(written, skip_special_tokens=True)
@@ -199,6 +204,14 @@ def as_trained(texts: Sequence[str], lang: str, punctuation: Punctuation = "none
     """Texts in the form that the model's training text had: through the language's normaliser, then its punctuation rules."""
     normaliser, rules = Normaliser(lang), punctuation_of(punctuation)
     return [rules(normaliser.normalise(text)) for text in texts]
+
+
+def _one_for_each(langs: str | Sequence[str], count: int) -> list[Language]:
+    """The language of each of `count` texts."""
+    each = [langs] * count if isinstance(langs, str) else list(langs)
+    if len(each) != count:
+        raise InputError(f"{len(each)} languages for {count} texts: give one for all, or one for each.")
+    return [get_language(code) for code in each]
 
 
 def _padded(rows: Sequence[Sequence[int]], pad: int, device: torch.device) -> torch.Tensor:

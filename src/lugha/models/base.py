@@ -264,7 +264,9 @@ def read_whole(
     if not (folder / ADAPTER_WEIGHTS).is_file():
         return read_model(folder, dtype=dtype, quantised=quantised, dropout=dropout)
     if quantised:
-        raise InputError(f"{folder}: an adapter as a base of 4 bits would be quantised after its merge. Use base_dtype bf16.")
+        raise InputError(
+            f"{folder}: an adapter as a base of 4 bits would be quantised after its merge. Use base_dtype bf16."
+        )
     underneath = base_of_adapter(folder, cache=cache).folder
     whole = read_whole(underneath, dtype=torch.float32, dropout=dropout, cache=cache)
     return merge_into(whole, folder).to(dtype=dtype)

@@ -16,6 +16,8 @@ from lugha.errors import RefusedError
 from lugha.tokens.special import Roles
 from lugha.training.batches import IGNORED, Batch
 
+_PROMPTED = ("lora", "sft", "dpo")  # roads whose examples are a prompt, which is given, and a response
+
 
 def preview(batch: Batch, tokenizer: Tokenizer, roles: Roles, *, rows: int = 3, width: int = 110) -> list[str]:
     """Lines that show what the first rows feed and what they predict; unpredicted tokens of a decoder stand in brackets."""
@@ -53,8 +55,15 @@ def check_first_batch(batch: Batch, *, road: str, codes: npt.NDArray[np.int64], 
                 raise RefusedError(f"First batch, row {row}: the end of the text is not predicted (no </s>).")
         elif (predicted == roles.bos).any():
             raise RefusedError(f"First batch, row {row}: <s> is predicted; documents run into each other.")
+        if road in _PROMPTED and (_is_text(batch["input_ids"][row].numpy(), roles) & (label == IGNORED)).sum() == 0:
+            raise RefusedError(f"First batch, row {row}: the prompt is predicted too; it must be {IGNORED} in the labels.")
     if not (labels == roles.eos).any():
         raise RefusedError("First batch: no row predicts the end of a text, so the model would never learn to stop.")
+
+
+def _is_text(ids: npt.NDArray[np.int64], roles: Roles) -> npt.NDArray[np.bool_]:
+    """Which ids are neither padding nor the begin of a text."""
+    return (ids != roles.pad) & (ids != roles.bos)
 
 
 def check_first_loss(nats_per_token: float, vocab_size: int) -> None:
