@@ -106,7 +106,7 @@ def main() -> None:
     """Print a line for each size and way."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--tokens", type=int, default=2048, help="predicted tokens of the micro-batch")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--measure", nargs=4, metavar=("WAY", "TOKENS", "WIDTH", "VOCABULARY"), help="for the script itself")
     options = parser.parse_args()
     if options.measure:

@@ -32,8 +32,13 @@ class Curve:
     y: Sequence[float]
 
 
-def loss_curve(train: Curve, validation: Curve, *, width: float, height: float) -> str:
-    """SVG of training loss (each logged value, and smoothed) and validation loss over steps.
+def loss_curve(train: Curve, validation: Curve, *, width: float, height: float, unit: str = "token") -> str:
+    """SVG of training loss (each logged value, and smoothed) and validation loss over steps; `unit`: token or pair."""
+    return measure_curve(train, validation, f"loss, nats per {unit}", width=width, height=height)
+
+
+def measure_curve(train: Curve, validation: Curve, label: str, *, width: float, height: float) -> str:
+    """SVG of what `label` names: while training (each logged value, and smoothed) and on held-out data, over steps.
 
     Args:
         width, height: in inches at 72 points: the type is sized for the SVG to be shown at about that size.
@@ -46,10 +51,10 @@ def loss_curve(train: Curve, validation: Curve, *, width: float, height: float) 
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
-        _draw(axes, train, validation)
+        _draw(axes, train, validation, label)
         stream = io.StringIO()
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    return _for_the_page(stream.getvalue(), "Training and validation loss over the steps")
+    return _for_the_page(stream.getvalue(), f"Training and validation {label} over the steps")
 
 
 def smooth(values: Sequence[float]) -> npt.NDArray[np.float64]:
@@ -69,7 +74,7 @@ def smooth(values: Sequence[float]) -> npt.NDArray[np.float64]:
     return means
 
 
-def _draw(axes: Axes, train: Curve, validation: Curve) -> None:
+def _draw(axes: Axes, train: Curve, validation: Curve, label: str) -> None:
     from matplotlib.ticker import MaxNLocator
 
     if train.x:
@@ -79,7 +84,7 @@ def _draw(axes: Axes, train: Curve, validation: Curve) -> None:
     if validation.x:
         axes.plot(validation.x, validation.y, color=_VALIDATION, linewidth=1.4, marker="o", markersize=4)
     axes.set_xlabel("step", color=_INK)
-    axes.set_ylabel("loss, nats per token", color=_INK)
+    axes.set_ylabel(label, color=_INK)
     axes.tick_params(colors=_INK, length=0)
     axes.grid(axis="y", color=_RULE, linewidth=0.8)
     axes.set_axisbelow(True)

@@ -24,6 +24,7 @@ from lugha.evaluation import results
 from lugha.evaluation.results import Evaluation, read_evaluation
 from lugha.models.shapes import parameter_count
 from lugha.monitor import data_sections, score_sections
+from lugha.monitor.alignment_sections import alignment_sections
 from lugha.monitor.data_sections import Audit, Stages
 from lugha.monitor.html import Html, join, table, tag
 from lugha.monitor.plots import Curve, loss_curve
@@ -58,7 +59,7 @@ def write_report(run_folder: Path, *, title: str, stages: Stages, planted: Audit
     body = join(
         [
             _header(title, run_folder.name, recipe, metrics, events, evaluation),
-            *_result_sections(evaluation),
+            *(_aligned_sections(run_folder, metrics) or _result_sections(evaluation)),
             _section("Training", training_curve(metrics)),
             *_data_sections(stages, planted),
             _section("The run", _events(events), _recipe(recipe_file)),
@@ -76,8 +77,9 @@ def training_curve(metrics: Sequence[Line]) -> Html:
     train, validation = _curve(metrics, "train"), _curve(metrics, "validation")
     if not train.x:
         return tag("p", "No training step has been logged yet.", class_="note")
+    unit = "pair" if any("pairs" in line for line in metrics) else "token"
     drawings = (
-        tag("div", Html(loss_curve(train, validation, width=width, height=height)), class_=f"chart {kind}")
+        tag("div", Html(loss_curve(train, validation, width=width, height=height, unit=unit)), class_=f"chart {kind}")
         for kind, width, height in (("wide", 9.6, 3.6), ("narrow", 4.8, 3.4))
     )
     legend = [tag("li", "training, each logged value", class_="raw"), tag("li", "training, smoothed")]
@@ -118,7 +120,9 @@ def _header(
     train, validation = _curve(metrics, "train"), _curve(metrics, "validation")
     if train.x:
         figures["Steps"] = f"{train.x[-1]:,.0f}"
-        figures["Target tokens"] = format_count(max(line.get("tokens", 0) for line in metrics))
+        for unit, name in (("tokens", "Target tokens"), ("pairs", "Preferences")):
+            if seen := [line[unit] for line in metrics if unit in line]:
+                figures[name] = format_count(max(seen))
         figures["Training time"] = format_duration(training_seconds(metrics, events))
     if validation.x:
         figures["Validation loss"] = f"{validation.y[-1]:.3f}"
@@ -139,6 +143,10 @@ def _header(
         *description,
         *([tag("dl", *tiles, class_="key")] if figures else []),
     )
+
+
+def _aligned_sections(run_folder: Path, metrics: Sequence[Line]) -> list[Html]:
+    return [_section(heading, content) for heading, content in alignment_sections(run_folder, metrics)]
 
 
 def _result_sections(evaluation: Evaluation | None) -> list[Html]:

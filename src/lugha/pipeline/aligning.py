@@ -23,6 +23,7 @@ from lugha.pipeline.base import prepare_base
 from lugha.pipeline.comparing import Result, compare_with_base
 from lugha.pipeline.layout import Layout
 from lugha.pipeline.prepare import stage_line
+from lugha.pipeline.reporting import report_run
 from lugha.pipeline.training import train_recipe
 from lugha.recipe import Recipe, TrainSection, load_recipe
 from lugha.runs.folder import RunFolder
@@ -78,6 +79,7 @@ def align(recipe: Recipe, *, say: Say = print) -> Alignment:
         say(f"train      {trained.run.id}: step {trained.step:,}, weights SHA-256 {trained.weights_sha256}")
         held_out = open_run_data(recipe, tokens, tokenizer, base).validation
         result = on_first_rank(lambda: compare_with_base(recipe, base, trained, held_out, say))
+        say(f"report     {on_first_rank(lambda: report_run(recipe, trained.run))}")
         say(f"{trained.checkpoint}")
     return Alignment(trained.run, trained.checkpoint, trained.step, trained.weights_sha256, result)
 
@@ -150,6 +152,7 @@ def aligned_recipe(
     model = before.model.model_dump(mode="json", include={"kind", "max_positions", "lora", "base_dtype", "dropout"})
     sections: dict[str, Any] = {
         "name": f"{before.name}-{road}",
+        "description": f"{before.description}; {road} on {data.name}",
         "run.root": str(root or before.run.root),
         "tokenizer": {"path": str(start / TOKENIZER)},
         "examples": examples,

@@ -21,6 +21,7 @@ from lugha.evaluation.likelihood import negative_log_likelihood
 from lugha.evaluation.preference import Estimate, PreferenceScores, accuracy_gain, score_preferences
 from lugha.models.base import Base
 from lugha.models.build import load_model
+from lugha.monitor.alignment_sections import INSTRUCTION, PREFERENCE
 from lugha.pipeline.layout import Layout
 from lugha.recipe import Recipe
 from lugha.runs.files import sha256_json, write_text
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 
-FILES: dict[str, str] = {"sft": "instruction.json", "dpo": "preference.json"}
+FILES: dict[str, str] = {"sft": INSTRUCTION, "dpo": PREFERENCE}
 _VERSION = 1
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from lugha.errors import InputError, nearest
+from lugha.pipeline.aligning import align
 from lugha.pipeline.base import prepare_base
 from lugha.pipeline.evaluating import evaluate_checkpoint
 from lugha.pipeline.exporting import export_run
@@ -63,6 +64,8 @@ def run_recipe(
         raise InputError(
             "torchrun starts `lugha train` alone. Run the stages before it first, with `lugha run --until tokens`."
         )
+    if recipe.train.road in ("sft", "dpo"):
+        return Outcome("train", align(recipe, say=say).run)
     check_language_pairs(recipe)
     begin, end = STAGES.index(first or "corpus"), STAGES.index(until)
     if begin > end:

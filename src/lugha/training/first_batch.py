@@ -63,7 +63,8 @@ def check_first_batch(batch: Batch, *, road: str, codes: npt.NDArray[np.int64], 
 
 def _is_text(ids: npt.NDArray[np.int64], roles: Roles) -> npt.NDArray[np.bool_]:
     """Which ids are neither padding nor the begin of a text."""
-    return (ids != roles.pad) & (ids != roles.bos)
+    text: npt.NDArray[np.bool_] = (ids != roles.pad) & (ids != roles.bos)
+    return text
 
 
 def check_first_loss(nats_per_token: float, vocab_size: int) -> None:
