@@ -12,6 +12,7 @@ from lugha.errors import InputError
 from lugha.models.base import Base
 from lugha.pipeline.base import prepare_base
 from lugha.pipeline.layout import Layout
+from lugha.pipeline.prepare import check_language_pairs
 from lugha.recipe import Recipe
 from lugha.runs.files import write_json
 from lugha.runs.folder import RunFolder, find_runs, new_run, open_run
@@ -46,6 +47,7 @@ def train_recipe(
         RefusedError: the checkpoint belongs to another run.
         InterruptedRunError: the training stopped early and can be resumed.
     """
+    check_language_pairs(recipe)
     layout = Layout.of(recipe)
     tokens, tokenizer = tokens or layout.tokens, tokenizer or layout.tokenizer
 
