@@ -59,7 +59,9 @@ def trl_loss() -> Loss:
 
     def loss(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         outputs = ("log_probs", "entropy", "is_top1")  # what SFTTrainer asks for
-        log_p = ChunkedLogProbFunction.apply(hidden, weight, None, targets, 1.0, _CHUNKED_LOGPROB_CHUNK_SIZE, None, 1.0, outputs)
+        log_p = ChunkedLogProbFunction.apply(
+            hidden, weight, None, targets, 1.0, _CHUNKED_LOGPROB_CHUNK_SIZE, None, 1.0, outputs
+        )
         mean: torch.Tensor = -log_p[0].sum() / len(targets)
         return mean
 

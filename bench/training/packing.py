@@ -129,7 +129,9 @@ def compare(prepared: Prepared, shape: str, options: argparse.Namespace) -> None
         rate = statistics.median(found)
         factors = [packed / other for packed, other in zip(rates["packed"], found, strict=True)]
         behind = "" if name == "packed" else f"; packed is faster by {median_and_spread(factors)}"
-        print(f"{name:<17} {rate:7,.0f} useful, {rate * predicted / useful:6,.0f} predicted tokens/CPU-s{behind}", flush=True)
+        print(
+            f"{name:<17} {rate:7,.0f} useful, {rate * predicted / useful:6,.0f} predicted tokens/CPU-s{behind}", flush=True
+        )
 
 
 def describe(prepared: Prepared) -> None:

@@ -27,6 +27,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -37,7 +38,9 @@ from lugha.models.shapes import parameter_count
 from lugha.recipe import ModelSection, Recipe, TokensSection, TrainSection
 
 ENCODER_DECODERS = {
-    name: ModelSection(kind="m2m100", vocab_size=8192, d_model=width, layers=layers, heads=4, d_ff=4 * width, max_positions=256)
+    name: ModelSection(
+        kind="m2m100", vocab_size=8192, d_model=width, layers=layers, heads=4, d_ff=4 * width, max_positions=256
+    )
     for name, width, layers in (("2 M", 128, 2), ("8 M", 256, 3))
 }
 STEADY = {"lr": 1e-3, "min_lr": 1e-3, "warmup_steps": 0, "log_every": 1, "threads": 1, "device": "cpu"}
@@ -66,7 +69,9 @@ def compare(title: str, ours: Callable[[], Rate], theirs: dict[str, Callable[[],
         pairs.append((mine or ours(), other))
     print(f"{title}, against {best}:")
     for name, rates in (("lugha", [a for a, _ in pairs]), ("peer", [b for _, b in pairs])):
-        useful, predicted = (statistics.median(values) for values in zip(*[(r.useful, r.predicted) for r in rates], strict=True))
+        useful, predicted = (
+            statistics.median(values) for values in zip(*[(r.useful, r.predicted) for r in rates], strict=True)
+        )
         padding = statistics.mean(r.padding for r in rates)
         loss = statistics.mean(r.loss for r in rates)
         print(
@@ -80,14 +85,10 @@ def against_trl(prepared: Prepared, options: argparse.Namespace, folder: Path) -
     """Packed examples, completion-only loss."""
     for name in options.models or DECODERS:
         recipe = recipe_of(prepared, DECODERS[name], "sft", options, budget=2048)
-        data = packed_data(prepared, recipe)
-        ways = {"4 rows laid end to end": (4, 1), "1 row, accumulation 4": (1, 4)}
-        theirs = {
-            way: lambda rows=rows, times=times: peer_rate(recipe, data, folder, rows, times)
-            for way, (rows, times) in ways.items()
-        }
-        title = f"{name}: {parameter_count(recipe.model):,} parameters, 4 rows of 256, {options.steps} steps, {options.precision}"
-        compare(title, lambda: lugha_rate(recipe, prepared.examples, prepared.tokenizer, folder), theirs, options.rounds)
+        peer = partial(peer_rate, recipe, packed_data(prepared, recipe), folder)
+        theirs = {"4 rows laid end to end": partial(peer, 4, 1), "1 row, accumulation 4": partial(peer, 1, 4)}
+        ours = partial(lugha_rate, recipe, prepared.examples, prepared.tokenizer, folder)
+        compare(f"{title(name, recipe)}, 4 rows of 256", ours, theirs, options.rounds)
 
 
 def against_seq2seq(prepared: Prepared, options: argparse.Namespace, folder: Path) -> None:
@@ -97,9 +98,14 @@ def against_seq2seq(prepared: Prepared, options: argparse.Namespace, folder: Pat
         recipe = recipe_of(prepared, ENCODER_DECODERS[name], "seq2seq", options, budget)
         data = pair_data(prepared, recipe)
         rows = round(budget / data.padded_length)
-        theirs = {f"{rows} pairs a batch": lambda rows=rows: peer_rate(recipe, data, folder, rows, 1)}
-        title = f"{name}: {parameter_count(recipe.model):,} parameters, {budget} padded tokens, {options.steps} steps, {options.precision}"
-        compare(title, lambda: lugha_rate(recipe, prepared.pairs, prepared.tokenizer, folder), theirs, options.rounds)
+        theirs = {f"{rows} pairs a batch": partial(peer_rate, recipe, data, folder, rows, 1)}
+        ours = partial(lugha_rate, recipe, prepared.pairs, prepared.tokenizer, folder)
+        compare(f"{title(name, recipe)}, {budget:,} padded tokens", ours, theirs, options.rounds)
+
+
+def title(name: str, recipe: Recipe) -> str:
+    """What is trained, and how long."""
+    return f"{name}: {parameter_count(recipe.model):,} parameters, {recipe.train.steps} steps in {recipe.train.precision}"
 
 
 def main() -> None:

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from prepared import Prepared
 
 from lugha.models.build import build_model
@@ -245,4 +244,6 @@ def _seq2seq_trainer(model: Any, tokenizer: Any, dataset: Any, settings: dict[st
 
     config = Seq2SeqTrainingArguments(**settings, train_sampling_strategy="group_by_length")
     collator = DataCollatorForSeq2Seq(tokenizer, model=model)
-    return Seq2SeqTrainer(model=model, args=config, train_dataset=dataset, data_collator=collator, processing_class=tokenizer)
+    return Seq2SeqTrainer(
+        model=model, args=config, train_dataset=dataset, data_collator=collator, processing_class=tokenizer
+    )

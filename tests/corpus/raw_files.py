@@ -12,7 +12,7 @@ import zstandard
 
 from lugha.corpus.read import read_source
 from lugha.errors import InputError
-from lugha.recipe.sections import Source
+from lugha.recipe.corpus_sections import Source
 
 COMPRESSIONS = ["", ".gz", ".zst"]
 

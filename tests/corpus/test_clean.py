@@ -16,7 +16,7 @@ from lugha.corpus.clean import clean_corpus
 from lugha.corpus.shards import SCHEMAS, open_corpus, read_frames, shard_paths
 from lugha.errors import InputError
 from lugha.languages.normalise import Normaliser
-from lugha.recipe.sections import CleanSection, Source
+from lugha.recipe.corpus_sections import CleanSection, Source
 from lugha.runs.manifest import StageManifest
 
 

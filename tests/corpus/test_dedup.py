@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from lugha.corpus.dedup import dedup_corpus, find_duplicates
 from lugha.corpus.shards import kind_of, shard_paths
 from lugha.errors import InputError
-from lugha.recipe.sections import DedupSection
+from lugha.recipe.corpus_sections import DedupSection
 from lugha.runs.manifest import StageManifest, verify_stage
 from tests.corpus.small_corpus import corpus, documents, jaccard, pairs, read, shingles
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lugha.corpus.division import AUTO, TEST, TRAIN, VALIDATION, Rows, assign, draw
 from lugha.errors import InputError
-from lugha.recipe.sections import SplitSection
+from lugha.recipe.corpus_sections import SplitSection
 
 TENTH = SplitSection(validation=0.1, test=0.1)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lugha.corpus.filter import DROPPED, filter_corpus
 from lugha.corpus.shards import SCHEMAS
 from lugha.errors import InputError
-from lugha.recipe.sections import FilterSection
+from lugha.recipe.corpus_sections import FilterSection
 from lugha.runs.manifest import verify_stage
 from tests.corpus.small_corpus import corpus, documents, pairs, read
 

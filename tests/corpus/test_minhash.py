@@ -12,7 +12,7 @@ import pytest
 from lugha.corpus import shingles as shingles_module
 from lugha.corpus.minhash import Bands, band_keys, bucket_pairs, cross_pairs, signatures, write_bands
 from lugha.corpus.shingles import key_batches
-from lugha.recipe.sections import DedupSection
+from lugha.recipe.corpus_sections import DedupSection
 from tests.corpus.small_corpus import documents, jaccard, shingles
 
 SECTION = DedupSection()

@@ -12,7 +12,7 @@ import pytest
 from lugha.corpus import read
 from lugha.corpus.read import read_source
 from lugha.corpus.shards import SCHEMAS
-from lugha.recipe.sections import Source
+from lugha.recipe.corpus_sections import Source
 from tests.corpus.raw_files import COMPRESSIONS, documents, pairs, refusal, rows, write
 
 # Characters at which str.splitlines() would cut: VT, FF, FS, GS, RS, NEL, LS, PS and a carriage return in the middle.

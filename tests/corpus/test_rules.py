@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lugha.corpus.rules import first_reason, flags, language_reasons, language_rules, text_rules
-from lugha.recipe.sections import FilterSection
+from lugha.recipe.corpus_sections import FilterSection
 from tests.corpus.small_corpus import documents, pairs
 
 SECTION = FilterSection()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lugha.corpus.shards import SCHEMAS, SPLITS
 from lugha.corpus.split import split_corpus
 from lugha.errors import InputError
-from lugha.recipe.sections import SplitSection
+from lugha.recipe.corpus_sections import SplitSection
 from lugha.runs.manifest import StageManifest, verify_stage
 from tests.corpus.small_corpus import corpus, documents, jaccard, pairs, read, shingles
 

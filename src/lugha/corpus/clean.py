@@ -33,7 +33,7 @@ from lugha.corpus.shards import ROWS_PER_GROUP, TEXT_COLUMNS, Kind, ShardWriter
 from lugha.errors import InputError
 from lugha.languages.normalise import Change, Normaliser
 from lugha.languages.registry import get_language
-from lugha.recipe.sections import CleanSection, Source
+from lugha.recipe.corpus_sections import CleanSection, Source
 from lugha.runs.manifest import StageManifest, is_current, read_manifest, stage_output
 from lugha.runs.progress import Progress
 

@@ -27,7 +27,7 @@ from lugha.corpus.clusters import choose_keepers, components
 from lugha.corpus.minhash import bucket_pairs, write_bands
 from lugha.corpus.shards import TEXT_COLUMNS, Kind, ShardWriter, corpus_facts, kind_of, open_corpus, read_frames, shard_paths
 from lugha.corpus.shingles import I64, U64, Batch, ShingleSets, key_batches
-from lugha.recipe.sections import DedupSection
+from lugha.recipe.corpus_sections import DedupSection
 from lugha.runs.manifest import StageManifest, input_digest, is_current, read_manifest, stage_output
 from lugha.runs.progress import Progress
 

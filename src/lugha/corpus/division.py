@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from lugha.corpus.shards import SPLITS
 from lugha.corpus.shingles import I64, U64
 from lugha.errors import InputError
-from lugha.recipe.sections import SplitSection
+from lugha.recipe.corpus_sections import SplitSection
 
 TRAIN, VALIDATION, TEST = range(len(SPLITS))
 AUTO = len(SPLITS)

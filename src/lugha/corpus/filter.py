@@ -35,7 +35,7 @@ from lugha.corpus.shards import (
     read_frames,
     shard_paths,
 )
-from lugha.recipe.sections import FilterSection
+from lugha.recipe.corpus_sections import FilterSection
 from lugha.runs.manifest import StageManifest, StageOutput, input_digest, is_current, read_manifest, stage_output
 from lugha.runs.progress import Progress
 

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from lugha.corpus.lines import COMPRESSIONS
 from lugha.errors import InputError
 from lugha.languages.registry import Language, get_language
-from lugha.recipe.sections import Source
+from lugha.recipe.corpus_sections import Source
 from lugha.runs.files import sha256_file, sha256_json
 
 FORMAT_OF_ENDING = {

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from lugha.corpus.minhash import bucket_pairs, cross_pairs, write_bands
 from lugha.corpus.shards import Kind
 from lugha.corpus.shingles import I64, U64, Batch, ShingleSets, key_batches, sorted_distinct
-from lugha.recipe.sections import DedupSection
+from lugha.recipe.corpus_sections import DedupSection
 from lugha.runs.progress import Progress
 
 Flags = NDArray[np.bool_]

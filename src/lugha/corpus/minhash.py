@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lugha.corpus.shingles import I64, U64, Batch, mix, shingle_blocks, sorted_distinct
-from lugha.recipe.sections import DedupSection
+from lugha.recipe.corpus_sections import DedupSection
 
 _LOW_32 = np.uint64(0xFFFFFFFF)
 _FIRSTS = 4  # rows of a bucket that each later row of it is compared with

@@ -36,7 +36,7 @@ from lugha.corpus.lines import read_lines
 from lugha.corpus.shards import ROWS_PER_GROUP
 from lugha.errors import InputError, nearest
 from lugha.languages.registry import get_language
-from lugha.recipe.sections import Source
+from lugha.recipe.corpus_sections import Source
 
 MAX_CHARACTERS = 16_000_000
 _PARQUET_BATCH = 1024

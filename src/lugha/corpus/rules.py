@@ -27,7 +27,7 @@ import polars as pl
 from lugha.corpus.langid import both_name, judge
 from lugha.corpus.shards import TEXT_COLUMNS, Kind
 from lugha.corpus.shingles import dedup_key
-from lugha.recipe.sections import FilterSection
+from lugha.recipe.corpus_sections import FilterSection
 
 REPETITION_WORDS = 8
 PAIR_WORDS = 200  # a longer side is a paragraph, and its pair rarely aligned; a document may have any length

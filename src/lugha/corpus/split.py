@@ -43,7 +43,7 @@ from lugha.corpus.shards import (
 )
 from lugha.corpus.shingles import I64, U64
 from lugha.errors import InputError
-from lugha.recipe.sections import SplitSection
+from lugha.recipe.corpus_sections import SplitSection
 from lugha.runs.manifest import StageManifest, input_digest, is_current, read_manifest, stage_output
 from lugha.runs.progress import Progress
 

@@ -27,7 +27,7 @@ from lugha.demo.grammar import Fold, count_sentences
 from lugha.demo.language import LANGUAGES, Language
 from lugha.demo.sampling import Pair, Sampler, Sentence, words_of
 from lugha.errors import InputError
-from lugha.recipe.sections import Source
+from lugha.recipe.corpus_sections import Source
 from lugha.runs.manifest import StageManifest, StageOutput, is_current, read_manifest, stage_output
 from lugha.runs.progress import Progress
 

@@ -1,20 +1,15 @@
 """The recipe: one YAML file that says everything about a run."""
 
+from lugha.recipe.corpus_sections import CleanSection, CorpusSection, DedupSection, FilterSection, Source, SplitSection
 from lugha.recipe.load import dump_recipe, load_recipe, parse_recipe, preset_names, preset_text
 from lugha.recipe.sections import (
-    CleanSection,
-    CorpusSection,
-    DedupSection,
     EvaluateSection,
     ExamplesSection,
     ExportSection,
-    FilterSection,
     LoraSection,
     ModelSection,
     Recipe,
     RunSection,
-    Source,
-    SplitSection,
     TokenizerSection,
     TokensSection,
     TrainSection,
