@@ -13,9 +13,10 @@ v_proj, gradient checkpointing, bf16 autocast, examples of real lengths:
 
 MFU counts products with weight matrices alone (attention's own products add some per cent at these lengths): a token passes
 N = 6.98 G weights in the layers, forward 2 N, backward 2 N, since frozen weights need no gradient: 4 N. HFU adds the second
-forward pass of gradient checkpointing: 6 N. The head counts where it is computed: for every position in the founding
-configuration, for predicted ones in lugha's. Its products are not checkpointed. Memory outside PyTorch's allocator, such as
-CUDA's own context of about 0.5 GiB, is not under the cap: lower --cap-mib by that to be strict.
+forward pass of gradient checkpointing, which stops before down_proj, whose result nothing needs: 5.5 N. The head counts where
+it is computed, for every position in the founding configuration, for predicted ones in lugha's, and is not checkpointed.
+tests/bench holds these counts to the products that torch makes. Memory outside PyTorch's allocator, such as CUDA's own context
+of about 0.5 GiB, is not under the cap: lower --cap-mib by that to be strict.
 """
 
 from __future__ import annotations
@@ -69,10 +70,11 @@ class MadeExamples:
 
 def counted(batch: Batch, model: ModelSection, useful: float, examples: float, projected: int) -> Tokens:
     """Tokens and products of a micro-batch; `projected` positions pass the head."""
-    layers = sum(width_in * width_out * count for width_in, width_out, count in linear_shapes(model).values())
+    weights = {name: width_in * width_out * count for name, (width_in, width_out, count) in linear_shapes(model).items()}
+    layers = sum(weights.values())
     computed = batch["input_ids"].numel()
     flops = 4.0 * layers * computed + 4.0 * model.vocab_size * model.d_model * projected
-    return Tokens(examples, useful, computed, flops, 2.0 * layers * computed)
+    return Tokens(examples, useful, computed, flops, 2.0 * (layers - weights["down_proj"]) * computed)
 
 
 def founding(recipe: Recipe, examples: MadeExamples, network: torch.nn.Module, steps: int, accumulation: int) -> Measured:

@@ -12,8 +12,8 @@ bf16 autocast, gradient checkpointing, pairs of real lengths in both directions:
 
 MFU counts products with weight matrices alone: a token passes the N weights of its side, forward 2 N, backward 4 N: 6 N; the
 decoder's keys and values of the source count with the source. HFU adds the second forward pass of gradient checkpointing: 8 N.
-The head counts where it is computed, and is not checkpointed. An example is a pair read in one direction. Memory outside
-PyTorch's allocator is not under the cap.
+The head counts where it is computed, and is not checkpointed. tests/bench holds these counts to the products that torch makes.
+An example is a pair read in one direction. Memory outside PyTorch's allocator is not under the cap.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ merged into it.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -187,6 +188,7 @@ def load_base(base: Base, section: ModelSection) -> PreTrainedModel:
         InputError: the files do not load; nf4 without CUDA or without bitsandbytes.
         RefusedError: the base is an adapter, and its own base has other weights now.
     """
+    check_quantisation(section)
     model = read_whole(
         base.folder,
         dtype=DTYPES[section.base_dtype],
@@ -277,17 +279,25 @@ def _config_folder(folder: Path) -> Path:
     return _config_folder(base_of_adapter(folder).folder) if is_adapter else folder
 
 
-def _nf4() -> Any:
-    """4-bit NormalFloat with double quantisation (Dettmers et al. 2023, QLoRA, arXiv 2305.14314)."""
+def check_quantisation(section: ModelSection) -> None:
+    """Refuse a base of 4 bits where there is nothing to compute with it.
+
+    Raises:
+        InputError: no CUDA, or no bitsandbytes.
+    """
+    if section.base_dtype != "nf4":
+        return
     if not torch.cuda.is_available():
         raise InputError(
             "model.base_dtype nf4 needs CUDA, and torch sees no CUDA device (on a CPU the quantised weights are repacked at "
             "the first forward pass and can no longer be saved). Use bf16."
         )
-    try:
-        import bitsandbytes  # noqa: F401
-    except ImportError as error:
-        raise InputError("model.base_dtype nf4 needs bitsandbytes: pip install 'lugha[nf4]'.") from error
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise InputError("model.base_dtype nf4 needs bitsandbytes: pip install 'lugha[nf4]'.")
+
+
+def _nf4() -> Any:
+    """4-bit NormalFloat with double quantisation (Dettmers et al. 2023, QLoRA, arXiv 2305.14314)."""
     from transformers import BitsAndBytesConfig
 
     return BitsAndBytesConfig(

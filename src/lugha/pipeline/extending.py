@@ -61,6 +61,13 @@ def missing_characters(tokenizer: Path, texts: Texts, punctuation: Callable[[str
     return [c for c, n in sorted(counts.items(), key=lambda item: (-item[1], item[0])) if n >= min_count]
 
 
+def _check_code(code: str) -> None:
+    """Refuse another spelling of a language that has a code of NLLB's: it would be learned apart from what the base knows."""
+    meant = next((language for language in LANGUAGES if code in language.known_as and code != language.nllb), None)
+    if meant is not None:
+        raise InputError(f'New language "{code}": {meant.name} has the code {meant.nllb}; a base of NLLB knows it already.')
+
+
 def extend_base(
     base: Path, output: Path, *, languages: Mapping[str, Sequence[str]], characters: Sequence[str] = ()
 ) -> StageManifest:
@@ -80,6 +87,8 @@ def extend_base(
         raise InputError(
             f"{base}: an adapter has no embeddings of its own. Extend its base, then train the adapter on that."
         )
+    for code in languages:
+        _check_code(code)
     file = tokenizer_file(base)
     record = json.loads(file.read_text(encoding="utf-8"))
     extended, new = extend_tokenizer(record, languages, characters)

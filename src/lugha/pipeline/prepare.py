@@ -7,12 +7,15 @@ from collections.abc import Callable
 from lugha.corpus.clean import clean_corpus
 from lugha.corpus.dedup import dedup_corpus
 from lugha.corpus.filter import filter_corpus
+from lugha.corpus.find import find_files
 from lugha.corpus.shards import open_corpus
 from lugha.corpus.split import split_corpus
 from lugha.demo.corpus import write_demo_corpus
 from lugha.errors import InputError, nearest
 from lugha.languages.pairs import language_pairs_of
 from lugha.languages.registry import get_language
+from lugha.models.base import check_quantisation
+from lugha.models.shapes import adapter_count
 from lugha.pipeline.auditing import audit_tokenizer
 from lugha.pipeline.layout import Layout
 from lugha.recipe import Recipe
@@ -20,9 +23,27 @@ from lugha.runs.manifest import StageManifest
 from lugha.tokens.build import build_tokens
 from lugha.tokens.build_examples import build_pair_examples
 from lugha.tokens.special import token_id
+from lugha.tokens.template import load_template
 from lugha.tokens.tokenizer import load_tokenizer, train_tokenizer
 
 Say = Callable[[str], None]
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Refuse what is certain to fail later, before anything is read or downloaded.
+
+    Raises:
+        InputError: a source, template, format, module or direction that does not exist, or 4 bits without CUDA; the line
+            names it.
+    """
+    if not recipe.corpus.demo_pairs:
+        for source in recipe.corpus.sources:
+            find_files(source, recipe.corpus.root)
+    check_language_pairs(recipe)
+    adapter_count(recipe.model)
+    check_quantisation(recipe.model)
+    if recipe.train.road == "lora":
+        load_template(recipe.examples.template).format_names(recipe.examples.formats)
 
 
 def check_language_pairs(recipe: Recipe) -> None:

@@ -22,7 +22,7 @@ from lugha.pipeline.base import prepare_base
 from lugha.pipeline.evaluating import evaluate_checkpoint
 from lugha.pipeline.exporting import export_run
 from lugha.pipeline.layout import Layout
-from lugha.pipeline.prepare import check_language_pairs, prepare_corpus, prepare_tokens
+from lugha.pipeline.prepare import check_recipe, prepare_corpus, prepare_tokens
 from lugha.pipeline.reporting import report_run
 from lugha.pipeline.training import finished_training, train_recipe
 from lugha.recipe import Recipe
@@ -66,19 +66,23 @@ def run_recipe(
         )
     if recipe.train.road in ("sft", "dpo"):
         return Outcome("train", align(recipe, say=say).run)
-    check_language_pairs(recipe)
+    check_recipe(recipe)
     begin, end = STAGES.index(first or "corpus"), STAGES.index(until)
     if begin > end:
         raise InputError(f"--from {first} comes after --until {until}: there is nothing to run.")
     if first:
         _forget(recipe, begin)
+    base = None
+    if recipe.model.scale == "full" and not recipe.model.new_characters:  # else the base is made with the corpus
+        recipe, base = prepare_base(recipe, say)  # a model that is missing or gated shows before hours of cleaning
     hint = f"Run without --from, or --from an earlier stage than {first}."
     with only_current_stages(hint) if begin > STAGES.index("corpus") else contextlib.nullcontext():
         prepare_corpus(recipe, say)
     if end == STAGES.index("corpus"):
         return Outcome("corpus")
     with only_current_stages(hint) if begin > STAGES.index("tokens") else contextlib.nullcontext():
-        recipe, base = prepare_base(recipe, say)
+        if base is None:
+            recipe, base = prepare_base(recipe, say)
         prepare_tokens(recipe, say)
     if end == STAGES.index("tokens"):
         return Outcome("tokens")
