@@ -119,3 +119,17 @@ def test_an_adapter_of_another_shape_is_refused() -> None:
     add_lora(third, LoraSection(r=4, modules=["k_proj"]), seed=1)
     with pytest.raises(InputError, match=r"other model\.lora\.modules"):
         load_adapter(third, tensors)
+
+
+def test_the_real_shapes_on_the_meta_device_and_the_size_of_the_file(tmp_path: Path) -> None:
+    """Mistral-7B itself, without a byte of its weights: counts of the class, and the adapter file that a checkpoint holds."""
+    section = load_recipe("igbo-mistral-7b").model
+    assert section.lora is not None
+    with torch.device("meta"):
+        model = build_model(section, seed=1)
+        add_lora(model, section.lora, seed=1)
+    assert sum(p.numel() for p in model.parameters()) == 7_248_547_840
+    assert sum(p.numel() for p in model.parameters() if p.requires_grad) == 6_815_744
+    tensors = {name: torch.zeros_like(t, device="cpu") for name, t in adapter_tensors(model).items()}
+    save_file(tensors, tmp_path / "adapter_model.safetensors")
+    assert round((tmp_path / "adapter_model.safetensors").stat().st_size / 2**20, 1) == 26.0
