@@ -75,7 +75,12 @@ def run_command(command: str, lugha: Lugha) -> None:
 
 def _newest_run(word: str) -> str:
     decoders = ("my-swahili", "swahili-debug", "swahili-debug-tiny")
-    names = {"RUN": decoders, "DEMO_RUN": ("demo",), "SFT_RUN": ("swahili-debug-tiny-sft",)}.get(word)
+    names = {
+        "RUN": decoders,
+        "DEMO_RUN": ("demo",),
+        "SFT_RUN": ("swahili-debug-tiny-sft",),
+        "LORA_RUN": ("igbo-mistral-7b-tiny",),
+    }.get(word)
     if names is None:
         return word
     return str(next(run.path for name in names for run in find_runs(Path("runs"), name)))

@@ -1,4 +1,4 @@
-"""`lugha translate`: sentences through an encoder-decoder."""
+"""`lugha translate`: sentences through a trained model."""
 
 from __future__ import annotations
 
@@ -18,23 +18,12 @@ def translate(
     beam: Annotated[int, typer.Option("--beam", min=1, help="1: greedy.")] = 4,
     max_tokens: Annotated[int, typer.Option("--max-tokens", min=1)] = 128,
 ) -> None:
-    """Translate sentences, one line each."""
-    from lugha.checkpoints.format import TOKENIZER
+    """Translate sentences, one line each: with an encoder-decoder, or a decoder in the words of its template."""
     from lugha.checkpoints.restore import resolve_checkpoint
-    from lugha.evaluation.decode import translate as translate_texts
-    from lugha.models.build import load_model
-    from lugha.tokens.tokenizer import load_tokenizer
+    from lugha.pipeline.translating import open_translator
 
     folder = resolve_checkpoint(checkpoint, say=typer.echo)
     lines = text or [line.rstrip("\n") for line in sys.stdin]
-    answers = translate_texts(
-        load_model(folder),
-        load_tokenizer(folder / TOKENIZER),
-        lines,
-        source_lang=source,
-        target_lang=target,
-        beam=beam,
-        max_new_tokens=max_tokens,
-    )
-    for answer in answers:
+    translator = open_translator(folder, max_new_tokens=max_tokens)
+    for answer in translator(source, target, lines, beam):
         typer.echo(answer)

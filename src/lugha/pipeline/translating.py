@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 from tokenizers import Tokenizer
 
+from lugha.checkpoints.format import RECIPE, TOKENIZER
 from lugha.errors import InputError
 from lugha.evaluation.decode import translate
 from lugha.evaluation.degenerate import check_outputs
@@ -24,9 +25,11 @@ from lugha.evaluation.results import DirectionResult, Evaluation, PublishedBasel
 from lugha.evaluation.translation import score_translation
 from lugha.languages.pairs import language_pairs_of
 from lugha.models.base import BASE, DTYPES, base_of_adapter, read_whole
+from lugha.models.build import load_model
 from lugha.pipeline.layout import Layout
-from lugha.recipe import EvaluateSection, Recipe, TokensSection
+from lugha.recipe import EvaluateSection, Recipe, TokensSection, load_recipe
 from lugha.tokens.template import TEMPLATE, load_template
+from lugha.tokens.tokenizer import load_tokenizer
 
 Say = Callable[[str], None]
 Translator = Callable[[str, str, list[str], int], list[str]]  # source, target, texts, beam -> translations
@@ -39,6 +42,18 @@ class Direction(NamedTuple):
     target_lang: str
     sources: list[str]
     references: list[str]
+
+
+def open_translator(checkpoint: Path, *, max_new_tokens: int, batch: int = 32) -> Translator:
+    """The translator in a verified checkpoint, which reads text in the form that its training text had.
+
+    Raises:
+        InputError: a decoder that was not trained to be asked (no template), or an adapter whose base is not found.
+    """
+    recipe = load_recipe(checkpoint / RECIPE)
+    model = load_model(checkpoint, cache=Layout.of(recipe).bases)
+    amounts = recipe.evaluate.model_copy(update={"max_new_tokens": max_new_tokens, "batch": batch})
+    return _translator(checkpoint, model, load_tokenizer(checkpoint / TOKENIZER), recipe, amounts)
 
 
 def measure_translation(
@@ -154,6 +169,8 @@ def _translator(checkpoint: Path, model: Any, tokenizer: Tokenizer, recipe: Reci
 
     if recipe.model.kind == "m2m100":
         return by_encoder
+    if not (checkpoint / TEMPLATE).is_file():
+        raise InputError(f"{checkpoint}: a decoder that was trained on text alone does not translate; use `lugha generate`.")
     template = load_template(checkpoint / TEMPLATE)
 
     def by_prompt(source: str, target: str, texts: list[str], beam: int) -> list[str]:
