@@ -3,8 +3,8 @@
     python bench/gpu/mistral_lora.py [--cap-mib 22888] [--steps 4] [--lengths FILE.json]
     python bench/gpu/mistral_lora.py --tiny         the same code on a small shape on a CPU, to see that it runs
 
-Full shape of `igbo-mistral-7b` (7,248,547,840 parameters) with random weights in bf16, fp32 adapters of rank 16 on q_proj and
-v_proj, gradient checkpointing, bf16 autocast, examples of real lengths:
+Full shape of `igbo-mistral-7b` (7,241,732,096 parameters) with random weights in bf16, fp32 adapters of rank 16 on q_proj and
+v_proj (6,815,744), gradient checkpointing, bf16 autocast, examples of real lengths:
 
     founding   batch 1, accumulation 16, each example padded to 256, `model(**batch).loss`: the project's own repair after it
                ran out of memory

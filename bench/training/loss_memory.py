@@ -1,6 +1,6 @@
 """Peak memory of one forward and backward pass of the loss: piece by piece, against the logits as a whole.
 
-    OMP_NUM_THREADS=1 python bench/training/loss_memory.py [--tokens 2048] [--rounds 3]
+    OMP_NUM_THREADS=1 python bench/training/loss_memory.py [--tokens 2048] [--rounds 1]
 
 What is measured is the head alone: hidden states [tokens, width] and a projection [vocabulary, width] in, both gradients out, in
 fp32. Each measurement has a process of its own, which makes its inputs, resets the kernel's high-water mark of resident memory,

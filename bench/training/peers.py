@@ -119,6 +119,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, help="of a run; default: 12 (trl), 52 (seq2seq)")
     options = parser.parse_args()
+    known = DECODERS if options.peer == "trl" else ENCODER_DECODERS
+    if unknown := sorted(set(options.models or ()) - set(known)):
+        parser.error(f"--peer {options.peer} has no model {unknown[0]}; it has {', '.join(known)}")
     try:
         import accelerate  # noqa: F401
         import datasets  # noqa: F401

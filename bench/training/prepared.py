@@ -34,7 +34,7 @@ DECODERS = {
     "1.6 M": ModelSection(vocab_size=VOCABULARY, d_model=128, layers=4, heads=4, kv_heads=2, d_ff=256, max_positions=1024),
     "10 M": ModelSection(vocab_size=VOCABULARY, d_model=256, layers=8, heads=8, kv_heads=4, d_ff=1024, max_positions=1024),
 }
-"""The shape of `swahili-debug`, and one of 9,966,848 parameters; both with this vocabulary."""
+"""The shape of `swahili-debug`, and one of 9,965,824 parameters; both with this vocabulary."""
 
 
 @dataclass(frozen=True)

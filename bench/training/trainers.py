@@ -94,9 +94,6 @@ def total(batches: Batches, indices: Iterable[int]) -> Counts:
     return sum((counted(batches.micro_batch(0, i)) for i in indices), Counts())
 
 
-# --- lugha ------------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class ClockedRun(RunFolder):
     """A run folder that notes the CPU seconds at which a step was logged."""
@@ -153,14 +150,14 @@ def pair_data(prepared: Prepared, recipe: Recipe) -> PeerData:
 
 
 class CountingCollator:
-    """A collator that counts what passes."""
+    """A collator that counts what passes, and drops the lengths that were for the sampler."""
 
     def __init__(self, collator: Any) -> None:
         self.collator, self.batches = collator, list[Counts]()
 
     def __call__(self, features: list[dict[str, Any]]) -> Any:
         """The collator's batch."""
-        batch = self.collator(features)
+        batch = self.collator([{k: v for k, v in feature.items() if k != "length"} for feature in features])
         self.batches.append(counted(batch))
         return batch
 
@@ -242,7 +239,9 @@ def _sft_trainer(model: Any, tokenizer: Any, dataset: Any, settings: dict[str, A
 def _seq2seq_trainer(model: Any, tokenizer: Any, dataset: Any, settings: dict[str, Any]) -> Any:
     from transformers import DataCollatorForSeq2Seq, Seq2SeqTrainer, Seq2SeqTrainingArguments
 
-    config = Seq2SeqTrainingArguments(**settings, train_sampling_strategy="group_by_length")
+    # By default the column `length` is removed as unused before the sampler sees it, which then goes by the source alone.
+    by_length = {"train_sampling_strategy": "group_by_length", "remove_unused_columns": False}
+    config = Seq2SeqTrainingArguments(**settings, **by_length)
     collator = DataCollatorForSeq2Seq(tokenizer, model=model)
     return Seq2SeqTrainer(
         model=model, args=config, train_dataset=dataset, data_collator=collator, processing_class=tokenizer

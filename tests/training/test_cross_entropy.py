@@ -17,6 +17,7 @@ from lugha.training.cross_entropy import projected_nats
 @pytest.mark.parametrize("piece_bytes", [4 * 50 * 3, 1 << 20])
 def test_loss_and_gradients_are_those_of_torch(smoothing: float, piece_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cross_entropy, "_PIECE_BYTES", piece_bytes)
+    monkeypatch.setattr(cross_entropy, "_LEAST_PIECE", 1)
     torch.manual_seed(0)
     hidden, weight = torch.randn(10, 8, dtype=torch.float64), torch.randn(50, 8, dtype=torch.float64)
     targets = torch.randint(0, 50, (10,))
@@ -88,6 +89,7 @@ class LargestFloat(TorchDispatchMode):
 def test_a_frozen_projection_costs_no_memory_of_its_size(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     """P 40, D 64, V 500: neither the gradient V x D nor the logits P x V ever exist."""
     monkeypatch.setattr(cross_entropy, "_PIECE_BYTES", 4 * 500 * 4)
+    monkeypatch.setattr(cross_entropy, "_LEAST_PIECE", 1)
     torch.manual_seed(0)
     hidden, weight = torch.randn(40, 64, requires_grad=True), torch.randn(500, 64).to(dtype)
     targets = torch.randint(0, 500, (40,))
@@ -134,6 +136,7 @@ def test_half_precision_inputs_get_gradients_of_their_type_and_an_fp32_loss(dtyp
 def test_slopes_too_small_for_fp16_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tokens of probability 2e-8, which fp16 rounds to zero, as they are the rule in a vocabulary of 256 k."""
     monkeypatch.setattr(cross_entropy, "_PIECE_BYTES", 4 * 50 * 16)
+    monkeypatch.setattr(cross_entropy, "_LEAST_PIECE", 1)
     hidden, targets = torch.full((32, 1), 4.0), torch.zeros(32, dtype=torch.long)
     weight = torch.zeros(50, 1)
     weight[0] = 4.43  # exp(4 * 4.43) = 5e7

@@ -17,6 +17,9 @@ import torch
 from torch.autograd.function import once_differentiable
 
 _PIECE_BYTES = 16 << 20  # of fp32 logits; glibc serves blocks below 32 MB from memory it keeps
+# Tokens of a piece at least: every piece reads the weight twice and reads and writes its gradient once, V x D numbers each,
+# which at V = 256,206 and 16 tokens takes longer than the products.
+_LEAST_PIECE = 128
 
 
 class Nats(NamedTuple):
@@ -51,7 +54,7 @@ class _ProjectedNats(torch.autograd.Function):
         dtype: torch.dtype,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         vocabulary = weight_VD.shape[0]
-        piece = max(1, _PIECE_BYTES // (4 * vocabulary))
+        piece = max(_LEAST_PIECE, _PIECE_BYTES // (4 * vocabulary))
         weight = weight_VD.to(dtype)
         grad_hidden_PD = torch.empty_like(hidden_PD) if ctx.needs_input_grad[0] else None
         grad_weight_VD = torch.zeros_like(weight_VD, dtype=torch.float32) if ctx.needs_input_grad[1] else None
@@ -79,7 +82,7 @@ class _ProjectedNats(torch.autograd.Function):
                 if grad_hidden_PD is not None:
                     grad_hidden_PD[begin : begin + piece] = (slope @ weight).to(grad_hidden_PD.dtype)
                 if grad_weight_VD is not None:
-                    grad_weight_VD += (slope.T @ hidden_CD).float()
+                    _add_product(grad_weight_VD, slope.T, hidden_CD)
         ctx.gradients = (grad_hidden_PD, grad_weight_VD)
         ctx.magnified, ctx.weight_dtype = magnified, weight_VD.dtype
         ctx.mark_non_differentiable(nats)
@@ -99,6 +102,14 @@ class _ProjectedNats(torch.autograd.Function):
             None,
             None,
         )
+
+
+def _add_product(sum_VD: torch.Tensor, slope_VC: torch.Tensor, hidden_CD: torch.Tensor) -> None:
+    """sum += slope hidden, in the type of the sum (fp32); of equal types without a V x D product beside it."""
+    if slope_VC.dtype == sum_VD.dtype:
+        sum_VD.addmm_(slope_VC, hidden_CD)
+    else:
+        sum_VD += slope_VC @ hidden_CD
 
 
 def _magnification(dtype: torch.dtype, piece: int) -> float:
