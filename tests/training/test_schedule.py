@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lugha.recipe import TrainSection
@@ -14,6 +14,7 @@ from lugha.training.schedule import learning_rate
 kinds = st.sampled_from(["cosine", "linear", "wsd"])
 
 
+@example("wsd", 2, 0)
 @given(kinds, st.integers(1, 300), st.integers(0, 350))
 def test_rates_stay_between_zero_and_the_peak_and_end_at_the_minimum(kind: str, steps: int, warmup: int) -> None:
     train = TrainSection.model_validate(

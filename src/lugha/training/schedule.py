@@ -19,7 +19,7 @@ def learning_rate(step: int, train: TrainSection) -> float:
         return train.lr * (step + 1) / (warmup + 1)
     if train.schedule == "wsd":
         decay_start = train.steps - max(1, round(train.steps * train.decay_share))
-        begin = max(warmup, decay_start)
+        begin = max(warmup, min(decay_start, train.steps - 2))  # the last step falls, however short the run
     else:
         begin = warmup
     if step <= begin:
