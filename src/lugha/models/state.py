@@ -77,6 +77,7 @@ def _tied(model: PreTrainedModel) -> set[str]:
 def _configurations(model: PreTrainedModel) -> dict[str, str]:
     """`config.json` and `generation_config.json`, as `save_pretrained` words them."""
     config = copy.deepcopy(model.config)
+    config.use_cache = True  # training with gradient checkpointing goes without; whoever loads the file generates
     config.dtype = str(model.dtype).removeprefix("torch.")
     config.architectures = [type(model).__name__]
     texts = {"config.json": config.to_json_string(use_diff=True)}

@@ -126,6 +126,7 @@ def train(
 
         if section.gradient_checkpointing:
             model.activation_checkpointing_enable({"use_reentrant": False})
+            model.config.use_cache = False  # of keys and values; transformers would warn at every start
         if section.compile:
             model.model.compile()
         cost_of = CostOf(model, road, section)
