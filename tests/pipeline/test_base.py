@@ -139,3 +139,19 @@ def test_a_base_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
     (other / "tokenizer.json").unlink()
     with pytest.raises(InputError, match=r"other: no tokenizer\.json"):
         run(twin("nllb-600m", tmp_path / "runs", f"model.base={other}"), until="tokens")
+
+
+def test_an_encoder_decoder_is_adapted_too_and_its_base_is_not_touched(tmp_path: Path) -> None:
+    recipe = twin("nllb-600m", tmp_path / "runs", "model.lora={r: 4, modules: [q_proj, v_proj]}", "evaluate.untuned=false")
+    run(recipe, until="tokens")
+    folder = Layout.of(recipe).base
+    before = {f.name: f.read_bytes() for f in folder.iterdir()}
+    done, _ = run(recipe)
+    assert done.run is not None
+    checkpoint = done.run.checkpoints / "step-00000004"
+    assert (checkpoint / "adapter_model.safetensors").is_file()
+    assert not (checkpoint / "model.safetensors").exists()
+    assert {f.name: f.read_bytes() for f in folder.iterdir()} == before
+    exported = read_manifest(done.run.path / "export" / "hf").details
+    assert exported["merge"]["largest_difference"] < 1e-4
+    assert exported["gate"]["largest_logit_difference"] == 0.0
