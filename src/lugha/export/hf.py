@@ -3,7 +3,7 @@
     export/hf/
         config.json, generation_config.json, model.safetensors     as in the checkpoint; adapters merged into their base
         tokenizer.json, tokenizer_config.json                      the base's own, or with <s> or </s> placed as in training
-        template.yaml                                              the words that the model was trained to be asked in
+        template.yaml, chat_template.jinja                         the words that the model was trained to be asked in
         README.md                                                  how to load it, what it was trained on
         manifest.json                                              gate figures, SHA-256 of every file
 
@@ -29,6 +29,7 @@ from tokenizers import Tokenizer
 
 from lugha.checkpoints.format import RECIPE, TOKENIZER, WEIGHTS, verify_checkpoint
 from lugha.errors import RefusedError
+from lugha.export.chat_template import chat_template, check_chat_template
 from lugha.export.merge import Inputs, merge_adapter
 from lugha.models.build import load_model
 from lugha.models.lora import ADAPTER_WEIGHTS
@@ -42,7 +43,7 @@ from lugha.tokens.tokenizer import TOKENIZER_CONFIG, load_tokenizer
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-_STAGE, _VERSION = "export-hf", 2
+_STAGE, _VERSION = "export-hf", 3
 
 
 def export_hf(checkpoint: Path, output: Path, *, probes: Sequence[str] = (), card: str = "") -> StageManifest:
@@ -77,11 +78,13 @@ def export_hf(checkpoint: Path, output: Path, *, probes: Sequence[str] = (), car
                 shutil.copyfile(checkpoint / name, out.folder / name)
         _mend_config(out.folder / "config.json")
         write_tokenizer(checkpoint, out.folder, recipe)
-        template = _copy_template(checkpoint, out.folder)
+        template = _write_template(checkpoint, out.folder)
         (out.folder / "README.md").write_text(_readme(recipe, template, card), encoding="utf-8")
-        _compare_tokenizers(out.folder, tokenizer, texts)
+        exported = _compare_tokenizers(out.folder, tokenizer, texts)
         largest = _largest_logit_difference(out.folder, model, inputs_of_gate)
         out.details["gate"] = {"texts": len(texts), "ids_differ": 0, "largest_logit_difference": largest}
+        if template is not None:
+            out.details["gate"]["conversations"] = check_chat_template(exported, template, texts[:16])
     return read_manifest(output)
 
 
@@ -93,11 +96,16 @@ def _mend_config(path: Path) -> None:
     _write(path, config)
 
 
-def _copy_template(checkpoint: Path, folder: Path) -> Template | None:
+def _write_template(checkpoint: Path, folder: Path) -> Template | None:
+    """The template as it is, and as servers read it: in a file of its own (transformers 5) and in the configuration (4)."""
     if not (checkpoint / TEMPLATE).is_file():
         return None
     shutil.copyfile(checkpoint / TEMPLATE, folder / TEMPLATE)
-    return load_template(folder / TEMPLATE)
+    template = load_template(folder / TEMPLATE)
+    (folder / "chat_template.jinja").write_text(chat_template(template), encoding="utf-8")
+    config = json.loads((folder / TOKENIZER_CONFIG).read_text(encoding="utf-8"))
+    _write(folder / TOKENIZER_CONFIG, config | {"chat_template": chat_template(template)})
+    return template
 
 
 def write_tokenizer(source: Path, folder: Path, recipe: Recipe) -> None:
@@ -143,8 +151,8 @@ def write_tokenizer(source: Path, folder: Path, recipe: Recipe) -> None:
     )
 
 
-def _compare_tokenizers(folder: Path, ours: Tokenizer, texts: Sequence[str]) -> None:
-    """Refuse a folder whose tokenizer, loaded by transformers alone, gives other ids than training saw."""
+def _compare_tokenizers(folder: Path, ours: Tokenizer, texts: Sequence[str]) -> Any:
+    """The folder's tokenizer, loaded by transformers alone; refused where it gives other ids than training saw."""
     from transformers import AutoTokenizer
 
     theirs = AutoTokenizer.from_pretrained(folder, local_files_only=True)
@@ -158,6 +166,7 @@ def _compare_tokenizers(folder: Path, ours: Tokenizer, texts: Sequence[str]) -> 
             f"{folder}: the exported tokenizer gives other ids on {len(different)} of {len(texts)} texts, for example "
             f"{different[0][:60]!r}. Not exported."
         )
+    return theirs
 
 
 def _largest_logit_difference(folder: Path, model: PreTrainedModel, probes: Sequence[Inputs]) -> float:
