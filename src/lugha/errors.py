@@ -29,6 +29,10 @@ class RefusedError(LughaError):
     exit_code = 3
 
 
+class DivergedError(RefusedError):
+    """The loss of a training is not a number any more; the update was not made."""
+
+
 class InterruptedRunError(LughaError):
     """The work stopped before its end (a signal, a full disk) and the same command goes on with it."""
 

@@ -21,6 +21,7 @@ from lugha.models.build import load_model
 from lugha.pipeline.aligning import align, aligned_recipe
 from lugha.pipeline.comparing import FILES, InstructionResult, PreferenceResult
 from lugha.pipeline.layout import Layout
+from lugha.pipeline.run import run_recipe
 from lugha.recipe import Recipe, dump_recipe, load_recipe
 from lugha.runs.files import sha256_file
 from lugha.runs.folder import find_runs, new_run, read_jsonl
@@ -282,3 +283,12 @@ def _step(root: Path) -> int:
     runs = find_runs(root, "tiny-dpo")
     lines = read_jsonl(runs[0].metrics) if runs else []
     return int(lines[-1]["step"]) if lines else -1
+
+
+def test_run_takes_the_same_recipe_whole_and_no_part_of_it(start: TrainResult, data: Path, tmp_path: Path) -> None:
+    recipe = recipe_for("sft", start.run.path, data, tmp_path, lr=1e-2, epochs=1)
+    with pytest.raises(InputError, match="Road sft is one stage"):
+        run_recipe(recipe, until="tokens", say=lambda _: None)
+    done = run_recipe(recipe, say=lambda _: None)
+    assert done.run is not None
+    assert done.run.id == align(recipe, say=lambda _: None).run.id

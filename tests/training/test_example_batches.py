@@ -21,6 +21,7 @@ from lugha.tokens.shards import TokenShards
 from lugha.tokens.special import OUR_ROLES
 from lugha.training.batches import IGNORED, Batch
 from lugha.training.example_batches import ExampleBatches
+from lugha.training.packed_batches import answered_stream
 from tests.worlds import World
 
 PAD, BOS, EOS = OUR_ROLES.pad, OUR_ROLES.bos, OUR_ROLES.eos
@@ -283,7 +284,7 @@ def alone(found: ExampleBatches, epoch: int) -> list[Batch]:
     """Every example of an epoch in a micro-batch of its own, without padding or neighbours."""
     rows = []
     for number in found.sequences(epoch).tolist():
-        ids, labels = found._stream(number).ids, found._stream(number).predicted
+        ids, labels = answered_stream(found.shards, number, found.roles)
         row = torch.from_numpy(ids)[None]
         masked = torch.where(torch.from_numpy(labels)[None], row, IGNORED)
         rows.append({"input_ids": row, "labels": masked, "position_ids": torch.arange(len(ids))[None]})

@@ -19,8 +19,8 @@ def run(
     language_pairs: LanguagePairsOption = None,
     set_: SetOption = None,
 ) -> None:
-    """Run a recipe: corpus, tokens, train, evaluate, export. Stages whose inputs are unchanged are skipped; an interrupted
-    run goes on where it was."""
+    """Run a recipe: corpus, tokens, train, evaluate, export; a recipe of road sft or dpo: train, and compare with its base.
+    Stages whose inputs are unchanged are skipped; an interrupted run goes on where it was."""
     from lugha.pipeline.run import run_recipe
     from lugha.recipe import load_recipe
 

@@ -122,10 +122,7 @@ def translate(
             raise InputError(f"Source and target are the same language ({source.nllb}): nothing to translate.")
     roles = _roles(tokenizer)
     end = roles["eos_token_id"]
-    search: dict[str, Any] = {"do_sample": False, "num_beams": beam}
-    if beam > 1:
-        search["early_stopping"] = True  # stop at `beam` finished candidates, as fairseq does
-    config = _generation_config(max_new_tokens=max_new_tokens, decoder_start_token_id=end, **search, **roles)
+    config = beam_search(tokenizer, beam, max_new_tokens=max_new_tokens, decoder_start_token_id=end)
     prepared = list(texts)
     for lang in set(sources):
         rows = [i for i, source in enumerate(sources) if source == lang]
@@ -152,6 +149,14 @@ def translate(
                 translations[i] = tokenizer.decode(written, skip_special_tokens=True)
             progress.add(len(members))
     return translations
+
+
+def beam_search(tokenizer: Tokenizer, beam: int, **values: Any) -> GenerationConfig:
+    """The search of a translation; beam 1 is greedy."""
+    search: dict[str, Any] = {"do_sample": False, "num_beams": beam}
+    if beam > 1:
+        search["early_stopping"] = True  # stop at `beam` finished candidates, as fairseq does
+    return _generation_config(**values, **search, **_roles(tokenizer))
 
 
 def check_belongs(model: PreTrainedModel, tokenizer: Tokenizer) -> None:

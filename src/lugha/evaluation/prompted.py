@@ -12,22 +12,21 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from tokenizers import Tokenizer
 
 from lugha.errors import InputError
-from lugha.evaluation.decode import check_belongs
+from lugha.evaluation.decode import as_trained, beam_search, check_belongs
 from lugha.evaluation.likelihood import evaluating
-from lugha.languages.normalise import Normaliser
 from lugha.languages.registry import get_language
 from lugha.runs.progress import Progress
-from lugha.tokens.special import Roles, roles_of
+from lugha.tokens.special import roles_of
 from lugha.tokens.template import Template
 
 if TYPE_CHECKING:
-    from transformers import GenerationConfig, PreTrainedModel
+    from transformers import PreTrainedModel
 
 
 def translate_prompted(
@@ -61,8 +60,7 @@ def translate_prompted(
     source, target = get_language(source_lang), get_language(target_lang)
     if source.nllb == target.nllb:
         raise InputError(f"Source and target are the same language ({source.nllb}): nothing to translate.")
-    normaliser, roles = Normaliser(source), roles_of(tokenizer)
-    clean = [normaliser.normalise(text) for text in texts]
+    roles, clean = roles_of(tokenizer), as_trained(texts, source.code)
     asked = [i for i, text in enumerate(clean) if text]
     prompts = [template.translation_prompt(clean[i], source.code, target.code) for i in asked]
     encoded = tokenizer.encode_batch(prompts, add_special_tokens=False)
@@ -75,7 +73,7 @@ def translate_prompted(
             input_ids = _filled_left([inputs[i] for i in members], roles.pad, model.device)
             # What stands on the left to fill up is told by position: a prompt may hold any id.
             mask = _filled_left([[1] * len(inputs[i]) for i in members], 0, model.device)
-            config = _search(beam, room[members[0]], roles)
+            config = beam_search(tokenizer, beam, max_new_tokens=room[members[0]])
             output = model.generate(input_ids, attention_mask=mask, generation_config=config)
             for i, written in zip(members, output[:, input_ids.shape[1] :].tolist(), strict=True):
                 answer = written[: written.index(roles.eos)] if roles.eos in written else written
@@ -103,16 +101,6 @@ def _batches(inputs: dict[int, list[int]], room: dict[int, int], size: int) -> I
         alike = list(members)
         for first in range(0, len(alike), size):
             yield alike[first : first + size]
-
-
-def _search(beam: int, max_new_tokens: int, roles: Roles) -> GenerationConfig:
-    from transformers import GenerationConfig
-
-    search: dict[str, Any] = {"do_sample": False, "num_beams": beam}
-    if beam > 1:
-        search["early_stopping"] = True  # stop at `beam` finished candidates, as `translate` does
-    ids = {"pad_token_id": roles.pad, "bos_token_id": roles.bos, "eos_token_id": roles.eos}
-    return GenerationConfig(max_new_tokens=max_new_tokens, **search, **ids)
 
 
 def _filled_left(rows: Sequence[Sequence[int]], filler: int, device: torch.device) -> torch.Tensor:

@@ -22,12 +22,11 @@ from lugha.errors import InputError, nearest
 from lugha.pipeline.base import prepare_base
 from lugha.pipeline.comparing import Result, compare_with_base
 from lugha.pipeline.layout import Layout
-from lugha.pipeline.prepare import stage_line
+from lugha.pipeline.prepare import prepare_instructions
 from lugha.pipeline.reporting import report_run
 from lugha.pipeline.training import train_recipe
 from lugha.recipe import Recipe, TrainSection, load_recipe
 from lugha.runs.folder import RunFolder
-from lugha.tokens.build_examples import build_instruction_examples, build_preferences
 from lugha.tokens.template import TEMPLATE
 from lugha.training.data import open_run_data
 from lugha.training.distributed import on_first_rank, processes
@@ -73,8 +72,7 @@ def align(recipe: Recipe, *, say: Say = print) -> Alignment:
             raise InputError(f"train.road {road} begins with a trained model: name a checkpoint's folder in model.base.")
         tokens, tokenizer = Layout.of(recipe).tokens, recipe.tokenizer.path
         assert tokenizer is not None  # the base's, where the recipe names none
-        build = build_instruction_examples if road == "sft" else build_preferences
-        say(stage_line(on_first_rank(lambda: build(tokenizer, tokens, tokens=recipe.tokens, examples=recipe.examples))))
+        on_first_rank(lambda: prepare_instructions(recipe, say))
         trained = train_recipe(recipe, base=base, tokens=tokens, tokenizer=tokenizer, say=say)
         say(f"train      {trained.run.id}: step {trained.step:,}, weights SHA-256 {trained.weights_sha256}")
         held_out = open_run_data(recipe, tokens, tokenizer, base).validation

@@ -35,6 +35,7 @@ from lugha.languages.registry import LANGUAGES
 from lugha.models.base import read_model, weights_digest
 from lugha.models.extend import check_rows, embedding_matrices, extend_model, is_tied
 from lugha.models.lora import ADAPTER_WEIGHTS
+from lugha.models.state import save_whole
 from lugha.runs.files import write_text
 from lugha.runs.manifest import StageManifest, is_current, read_manifest, stage_output
 from lugha.tokens.extend import NewToken, extend_companion, extend_tokenizer, language_code_ids
@@ -104,7 +105,7 @@ def extend_base(
         probes = _probes(load_tokenizer(file), record, new)
         before = _observe(model, probes, rows=new[0].id)
         extend_model(model, new[0].id, [token.like for token in new])
-        model.save_pretrained(out.folder)
+        save_whole(model, out.folder)
         del model
         write_text(out.folder / TOKENIZER_JSON, json.dumps(extended, ensure_ascii=False) + "\n")
         _write_companions(base, out.folder, new)

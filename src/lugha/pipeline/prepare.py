@@ -21,7 +21,7 @@ from lugha.pipeline.layout import Layout
 from lugha.recipe import Recipe
 from lugha.runs.manifest import StageManifest
 from lugha.tokens.build import build_tokens
-from lugha.tokens.build_examples import build_pair_examples
+from lugha.tokens.build_examples import build_instruction_examples, build_pair_examples, build_preferences
 from lugha.tokens.special import token_id
 from lugha.tokens.template import load_template
 from lugha.tokens.tokenizer import load_tokenizer, train_tokenizer
@@ -110,6 +110,18 @@ def prepare_tokens(recipe: Recipe, say: Say) -> None:
     else:
         built = build_tokens(split, layout.tokenizer, layout.tokens, section=recipe.tokens)
     say(stage_line(built))
+
+
+def prepare_instructions(recipe: Recipe, say: Say) -> None:
+    """Render and encode the JSONL of a recipe of road sft or dpo, with the tokenizer of its base.
+
+    Raises:
+        InputError: no such file, or a row that cannot be learned from.
+    """
+    assert recipe.tokenizer.path is not None  # the base's, where the recipe names none (pipeline/base.py)
+    build = build_instruction_examples if recipe.train.road == "sft" else build_preferences
+    output = Layout.of(recipe).tokens
+    say(stage_line(build(recipe.tokenizer.path, output, tokens=recipe.tokens, examples=recipe.examples)))
 
 
 def stage_line(manifest: StageManifest) -> str:

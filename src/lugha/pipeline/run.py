@@ -45,7 +45,7 @@ class Outcome:
 def run_recipe(
     recipe: Recipe, *, until: str = "export", first: str | None = None, say: Callable[[str], None] = print
 ) -> Outcome:
-    """Run the stages of a recipe in order.
+    """Run the stages of a recipe in order; one of road sft or dpo is trained and compared with its base (aligning.py).
 
     Args:
         until: the last stage to run.
@@ -54,7 +54,7 @@ def run_recipe(
         say: gets one line for each finished step.
 
     Raises:
-        InputError: unknown stage, `first` after `until`, or an earlier stage is missing or stale.
+        InputError: unknown stage, `first` after `until`, an earlier stage is missing or stale, or a part of road sft or dpo.
         LughaError: whatever the stage raises.
     """
     for name in (until, first or until):
@@ -65,6 +65,8 @@ def run_recipe(
             "torchrun starts `lugha train` alone. Run the stages before it first, with `lugha run --until tokens`."
         )
     if recipe.train.road in ("sft", "dpo"):
+        if first or until != "export":
+            raise InputError(f"Road {recipe.train.road} is one stage: run it without --from and --until.")
         return Outcome("train", align(recipe, say=say).run)
     check_recipe(recipe)
     begin, end = STAGES.index(first or "corpus"), STAGES.index(until)

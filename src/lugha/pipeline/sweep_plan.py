@@ -17,13 +17,12 @@ from lugha.errors import InputError
 from lugha.models.base import Base, fit_section
 from lugha.pipeline.base import prepare_base
 from lugha.pipeline.layout import Layout
-from lugha.pipeline.prepare import prepare_corpus, prepare_tokens, stage_line
+from lugha.pipeline.prepare import prepare_corpus, prepare_instructions, prepare_tokens
 from lugha.pipeline.sweep_grid import Variant
 from lugha.recipe import Recipe
 from lugha.runs.files import sha256_json
 from lugha.runs.manifest import read_manifest
 from lugha.runs.rates import bits_per_byte
-from lugha.tokens.build_examples import build_instruction_examples, build_preferences
 from lugha.tokens.shards import TokenShards
 from lugha.training.data import RunData, open_run_data
 from lugha.training.places import with_steps
@@ -119,9 +118,8 @@ def _prepare(own: Recipe, recipe: Recipe, name: str, say: Say) -> Prepared:
     layout = Layout.of(recipe)
     if recipe.train.road in ("sft", "dpo"):
         fitted, base = prepare_base(recipe, say)
+        prepare_instructions(fitted, say)
         assert fitted.tokenizer.path is not None  # the base's
-        build = build_instruction_examples if recipe.train.road == "sft" else build_preferences
-        say(stage_line(build(fitted.tokenizer.path, layout.tokens, tokens=recipe.tokens, examples=recipe.examples)))
         return Prepared(name, fitted, base, layout.tokens, fitted.tokenizer.path)
     folder = layout.corpus("split").parent
     if name != own.name and recipe.corpus == own.corpus and not folder.exists():

@@ -31,7 +31,7 @@ from typing import Any
 import yaml
 
 from lugha.checkpoints.format import TRAINER, TrainerState
-from lugha.errors import InputError, InterruptedRunError, RefusedError
+from lugha.errors import DivergedError, InputError, InterruptedRunError
 from lugha.models.shapes import parameter_count, trainable_count
 from lugha.monitor.sweep_plot import Point, sweep_plot
 from lugha.pipeline.sweep_grid import Variant, make_variants, parse_axis
@@ -144,9 +144,7 @@ def _train(one: Planned, seed: int, say: Say) -> SweepRun:
             assert loss is not None
     except InterruptedRunError as error:
         raise InterruptedRunError(f"{error} In a sweep: run the same `lugha sweep` again, it goes on there.") from error
-    except RefusedError as error:
-        if "not a number" not in str(error):
-            raise
+    except DivergedError as error:
         say(f"sweep      diverged: {error}")
         return SweepRun(variant=one.variant.number, seed=seed, diverged=str(error))
     state = TrainerState.model_validate_json((result.checkpoint / TRAINER).read_bytes())

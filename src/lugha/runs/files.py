@@ -57,19 +57,24 @@ def fsync_tree(folder: Path) -> None:
     fsync_folder(folder)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Replace `path` by `text` (UTF-8) in one step: temporary file, fsync, rename."""
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace `path` by `content` in one step: temporary file, fsync, rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with disk_full_is_one_line(path), temporary.open("w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
+        with disk_full_is_one_line(path), temporary.open("wb") as stream:
+            stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
     fsync_folder(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace `path` by `text` (UTF-8, as it is) in one step."""
+    write_bytes(path, text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:

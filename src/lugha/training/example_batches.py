@@ -27,7 +27,7 @@ from lugha.tokens.packing import Packs, pack_rows
 from lugha.tokens.special import Roles
 from lugha.training.batches import Batch, Ints
 from lugha.training.order import permuted
-from lugha.training.packed_batches import Stream, packed_rows
+from lugha.training.packed_batches import answered_stream, packed_rows
 
 _PAIRS_AT_ONCE = 1_000_000
 
@@ -116,19 +116,14 @@ class ExampleBatches:
         """`input_ids`, `labels`, `position_ids`, each int64 [B, T]; labels are `input_ids` where they are predicted."""
         plan = self._plan(epoch)
         rows = range(index * self.rows, min((index + 1) * self.rows, len(plan.packs)))
-        members = [[self._stream(int(i)) for i in plan.sequences[plan.packs.row(row)]] for row in rows]
+        members = [
+            [answered_stream(self.shards, int(i), self.roles) for i in plan.sequences[plan.packs.row(row)]] for row in rows
+        ]
         return packed_rows(members, self.row_length, self.roles.pad)
 
     def sequences(self, epoch: int) -> Ints:
         """Numbers of the sequences that an epoch sees, in the order in which they are packed."""
         return self._plan(epoch).sequences
-
-    def _stream(self, number: int) -> Stream:
-        ids, predicted = self.shards[number], self.shards.predicted(number)
-        stream = np.empty(len(ids) + 2, dtype=np.int64)
-        stream[0], stream[1:-1], stream[-1] = self.roles.bos, ids, self.roles.eos
-        # `<s>` is given; the end is learned where it ends a response.
-        return Stream(stream, np.concatenate([[False], predicted, predicted[-1:]]))
 
     @functools.lru_cache(maxsize=2)  # noqa: B019 - lives as long as the run; the epoch before and this one
     def _plan(self, epoch: int) -> _Plan:

@@ -27,7 +27,7 @@ import torch
 from lugha.checkpoints.format import TrainerState, read_checkpoint
 from lugha.checkpoints.restore import Verified, check_same_run, load_into
 from lugha.checkpoints.save import keep_newest, optimiser_tensors, save_checkpoint
-from lugha.errors import InterruptedRunError, RefusedError
+from lugha.errors import DivergedError, InterruptedRunError, RefusedError
 from lugha.models.base import Base
 from lugha.models.build import prepare_model
 from lugha.models.state import load_weights, weights_of
@@ -309,7 +309,7 @@ def _finish(run: RunFolder, checkpoint: Path | None) -> TrainResult:
 
 def _refuse_not_a_number(run: RunFolder, state: TrainerState, loss: float, grad_norm: float, saved: Path | None) -> None:
     run.log_event("not_a_number", step=state.step + 1, loss=str(loss), grad_norm=str(grad_norm))
-    raise RefusedError(
+    raise DivergedError(
         f"Step {state.step + 1:,}: loss {loss}, gradient norm {grad_norm}: not a number, so the update was not made. "
         f"Last checkpoint: {saved or 'none'}. Lower train.lr, lengthen train.warmup_steps, or use precision fp32."
     )

@@ -42,6 +42,22 @@ class Stream(NamedTuple):
     predicted: npt.NDArray[np.bool_]  # [n]
 
 
+class Answered(Protocol):
+    """Prompts with answers as token ids, by number: `TokenShards` of kind "examples" or "preferences"."""
+
+    def __getitem__(self, number: int) -> npt.NDArray[np.integer]: ...
+
+    def predicted(self, number: int) -> npt.NDArray[np.bool_]:
+        """For each id of a sequence whether it belongs to the answer."""
+
+
+def answered_stream(shards: Answered, number: int, roles: Roles) -> Stream:
+    """`<s> prompt answer </s>` of a sequence: the answer is predicted, and the end where it ends an answer."""
+    ids, answer = shards[number], shards.predicted(number)
+    stream = np.concatenate([[roles.bos], ids, [roles.eos]]).astype(np.int64)
+    return Stream(stream, np.concatenate([[False], answer, [answer[-1:].any()]]))
+
+
 def packed_rows(rows: Sequence[Iterable[Stream]], row_length: int, pad: int) -> Batch:
     """Lay streams end to end into rows of T = `row_length` tokens, filled up with `pad`.
 

@@ -25,6 +25,7 @@ from lugha.errors import InputError
 from lugha.tokens.special import Roles
 from lugha.training.batches import IGNORED, Batch, Ints
 from lugha.training.order import permuted
+from lugha.training.packed_batches import answered_stream
 
 
 class Preferences(Protocol):
@@ -126,10 +127,7 @@ class PreferenceBatches:
         labels = np.full(shape, IGNORED, dtype=np.int64)
         sequences: Ints = (2 * members[:, None] + np.arange(2)).ravel()
         for row, sequence in enumerate(sequences.tolist()):
-            ids, answer = self.shards[sequence], self.shards.predicted(sequence)
-            stream = np.concatenate([[self.roles.bos], ids, [self.roles.eos]])
-            # `<s>` is given; the end is learned where it ends an answer.
-            predicted = np.concatenate([[False], answer, [answer[-1:].any()]])
+            stream, predicted = answered_stream(self.shards, sequence, self.roles)
             input_ids[row, : len(stream)] = stream
             labels[row, : len(stream)][predicted] = stream[predicted]
         return {

@@ -16,7 +16,6 @@ Invariants:
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
@@ -28,7 +27,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from lugha.evaluation.likelihood import evaluating
-from lugha.runs.files import disk_full_is_one_line, fsync_folder, sha256_json
+from lugha.runs.files import sha256_json, write_bytes
 from lugha.runs.progress import Progress
 from lugha.training.batches import Batch, Batches
 from lugha.training.device import Compute
@@ -179,15 +178,4 @@ def _read(file: Path, key: str) -> LogProbs | None:
 
 def _write(file: Path, key: str, log_probs: LogProbs) -> None:
     metadata = {"format": _FORMAT, "key": key, "sha256": hashlib.sha256(log_probs.tobytes()).hexdigest()}
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    try:
-        with disk_full_is_one_line(file):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as stream:
-                stream.write(save({_TENSOR: log_probs}, metadata=metadata))
-                stream.flush()
-                os.fsync(stream.fileno())
-            temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
-    fsync_folder(file.parent)
+    write_bytes(file, save({_TENSOR: log_probs}, metadata=metadata))
