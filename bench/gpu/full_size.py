@@ -7,6 +7,7 @@ tokenizer of 8,192 trained on the same text. A large model's own tokenizer cuts 
 
 from __future__ import annotations
 
+import argparse
 import gc
 import itertools
 import json
@@ -167,6 +168,18 @@ def _now(device: torch.device) -> float:
         torch.cuda.synchronize()
         return time.perf_counter()
     return time.process_time()
+
+
+def parse_options(story: str | None) -> argparse.Namespace:
+    """What both scripts are asked; `story` is the script's docstring."""
+    parser = argparse.ArgumentParser(description=(story or "").split("\n")[0])
+    parser.add_argument("--cap-mib", type=int, default=A10G_MIB, help="memory that PyTorch may use")
+    parser.add_argument("--steps", type=int, default=4, help="measured steps of each configuration")
+    parser.add_argument(
+        "--lengths", type=Path, default=LENGTHS, help="counts written by bench/training/packing.py --lengths"
+    )
+    parser.add_argument("--tiny", action="store_true", help="a small shape on a CPU")
+    return parser.parse_args()
 
 
 def choose_device(tiny: bool, cap_mib: int) -> torch.device:

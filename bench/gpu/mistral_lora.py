@@ -21,21 +21,18 @@ of about 0.5 GiB, is not under the cap: lower --cap-mib by that to be strict.
 
 from __future__ import annotations
 
-import argparse
 import gc
-from pathlib import Path
 
 import numpy as np
 import torch
 from full_size import (
-    A10G_MIB,
-    LENGTHS,
     Lengths,
     Measured,
     Tokens,
     choose_device,
     largest,
     new_model,
+    parse_options,
     report,
     train_steps,
 )
@@ -119,14 +116,7 @@ def packed(recipe: Recipe, examples: MadeExamples, network: torch.nn.Module, ste
 
 def main() -> None:
     """Measure both and print them."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--cap-mib", type=int, default=A10G_MIB, help="memory that PyTorch may use")
-    parser.add_argument("--steps", type=int, default=4, help="measured steps of each configuration")
-    parser.add_argument(
-        "--lengths", type=Path, default=LENGTHS, help="counts written by bench/training/packing.py --lengths"
-    )
-    parser.add_argument("--tiny", action="store_true", help="a small shape on a CPU")
-    options = parser.parse_args()
+    options = parse_options(__doc__)
     device = choose_device(options.tiny, options.cap_mib)
     recipe = load_recipe("igbo-mistral-7b", ["model.scale=tiny", "tokens.max_length=256"] if options.tiny else [])
     lengths = Lengths.read(options.lengths)

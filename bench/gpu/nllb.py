@@ -18,15 +18,11 @@ An example is a pair read in one direction. Memory outside PyTorch's allocator i
 
 from __future__ import annotations
 
-import argparse
 import gc
-from pathlib import Path
 
 import numpy as np
 import torch
 from full_size import (
-    A10G_MIB,
-    LENGTHS,
     Lengths,
     Measured,
     Tokens,
@@ -34,6 +30,7 @@ from full_size import (
     fits,
     largest,
     new_model,
+    parse_options,
     report,
     train_steps,
 )
@@ -130,14 +127,7 @@ def budgeted(recipe: Recipe, pairs: MadePairs, network: torch.nn.Module, steps: 
 
 def main() -> None:
     """Measure both and print them."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--cap-mib", type=int, default=A10G_MIB, help="memory that PyTorch may use")
-    parser.add_argument("--steps", type=int, default=4, help="measured steps of each configuration")
-    parser.add_argument(
-        "--lengths", type=Path, default=LENGTHS, help="counts written by bench/training/packing.py --lengths"
-    )
-    parser.add_argument("--tiny", action="store_true", help="a small shape on a CPU")
-    options = parser.parse_args()
+    options = parse_options(__doc__)
     device = choose_device(options.tiny, options.cap_mib)
     recipe = load_recipe("nllb-600m", ["model.scale=tiny"] if options.tiny else [])
     lengths = Lengths.read(options.lengths)

@@ -23,10 +23,10 @@ def test_the_merged_model_says_what_the_adapter_on_its_base_says(dtype: str, tmp
     assert merged.dtype == dtype
     assert merged.model.dtype == {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[dtype]
     assert not any("lora" in name for name, _ in merged.model.named_parameters())
-    before, after = logits(model), logits(merged.model)
+    before, after = logits(model).float(), logits(merged.model).float()
     seen = float((after - before).abs().max() / before.abs().max())
     assert seen <= LARGEST_DIFFERENCE[dtype]
-    assert seen <= merged.difference or dtype != "fp32"
+    assert seen <= merged.difference  # which is the largest of several probes, this one among them
     assert merged.lost < 0.2
 
 
