@@ -121,7 +121,7 @@ def test_the_founding_values_of_swahili_debug_stand() -> None:
     assert (m.vocab_size, m.d_model, m.layers, m.heads, m.kv_heads, m.d_ff) == (4096, 128, 4, 4, 2, 256)
     assert (r.tokens.max_length, t.steps, t.micro_batch, t.accumulation) == (256, 100, 4, 4)
     assert (t.lr, t.min_lr, t.warmup_steps) == (1e-3, 1e-4, 10)
-    assert (t.save_every, t.keep, t.eval_every, t.eval_batches) == (50, 2, 25, 10)
+    assert (t.save_every, r.checkpoints.keep_newest, t.eval_every, t.eval_batches) == (50, 2, 25, 10)
     assert (t.weight_decay, t.clip, t.precision, t.betas, t.eps, t.schedule) == (
         0.1,
         1.0,
@@ -139,7 +139,13 @@ def test_the_founding_values_of_swahili_base_and_large_stand() -> None:
     m, t = base.model, base.train
     assert (m.vocab_size, m.d_model, m.layers, m.heads, m.kv_heads, m.d_ff) == (16384, 768, 12, 12, 4, 2048)
     assert (t.steps, t.micro_batch, t.accumulation, t.lr, t.min_lr, t.warmup_steps) == (20000, 8, 16, 3e-4, 3e-5, 500)
-    assert (t.save_every, t.keep, t.eval_every, t.eval_batches, t.gradient_checkpointing) == (2000, 3, 500, 50, True)
+    assert (t.save_every, base.checkpoints.keep_newest, t.eval_every, t.eval_batches, t.gradient_checkpointing) == (
+        2000,
+        3,
+        500,
+        50,
+        True,
+    )
     m, t = large.model, large.train
     assert (m.vocab_size, m.d_model, m.layers, m.heads, m.kv_heads, m.d_ff) == (16384, 1024, 24, 16, 4, 4096)
     assert (t.steps, t.micro_batch, t.accumulation, t.lr, t.min_lr, t.warmup_steps) == (30000, 4, 32, 2e-4, 2e-5, 750)

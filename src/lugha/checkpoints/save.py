@@ -25,9 +25,10 @@ from lugha.checkpoints.format import (
     TrainerState,
     checkpoint_name,
     list_checkpoints,
+    sealed,
     versions,
 )
-from lugha.runs.files import disk_full_is_one_line, fsync_folder, fsync_tree, sha256_file, write_json
+from lugha.runs.files import disk_full_is_one_line, fsync_folder, fsync_tree, sha256_file, write_bytes, write_json
 from lugha.runs.manifest import MANIFEST, FileRecord
 from lugha.runs.weights import Weights, whole
 
@@ -84,14 +85,24 @@ def save_checkpoint(
                 normalisers=dict(normalisers),
                 versions=versions(),
             )
-            write_json(partial / MANIFEST, manifest.model_dump())
-            if folder.exists():  # a damaged or repeated step: the new one takes its place
-                shutil.rmtree(folder)
-            partial.rename(folder)
-            fsync_folder(checkpoints)
+            write_bytes(partial / MANIFEST, sealed(manifest))
+            _put_in_place(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return folder
+
+
+def _put_in_place(partial: Path, folder: Path) -> None:
+    """Rename; a checkpoint of the same step that is there is whole, under another name, until the new one stands."""
+    before = folder.with_name(f"{folder.name}-replaced")
+    if folder.exists():
+        shutil.rmtree(before, ignore_errors=True)
+        folder.rename(before)
+    partial.rename(folder)
+    fsync_folder(folder.parent)
+    if before.exists():
+        (before / MANIFEST).unlink(missing_ok=True)  # first the mark, then the files: never a marked folder with holes
+        shutil.rmtree(before)
 
 
 def keep_newest(checkpoints: Path, keep: int) -> list[Path]:

@@ -80,7 +80,8 @@ def check(
     else:
         facts["steps"] = r.train.steps
         facts["tokens"] = int(str(facts["tokens_per_step"])) * r.train.steps
-        facts["checkpoints"] = -(-r.train.steps // r.train.save_every)
+        if r.train.save_every:
+            facts["checkpoints"] = -(-r.train.steps // r.train.save_every)
     if pairs:
         facts["directions"] = [f"{a}-{b}" for a, b in pairs]
     facts["sources"] = [s.name for s in r.corpus.sources]

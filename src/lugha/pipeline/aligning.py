@@ -136,7 +136,6 @@ def aligned_recipe(
         "accumulation": 1,
         # As many padded tokens as the packed rows had: what fitted in memory then fits now.
         "micro_batch_tokens": before.train.micro_batch * before.tokens.max_length,
-        "max_minutes": None,
     }
     template = start / TEMPLATE
     examples = {

@@ -1,6 +1,7 @@
 """The recipe: one YAML file that says everything about a run."""
 
 from lugha.recipe.corpus_sections import CleanSection, CorpusSection, DedupSection, FilterSection, Source, SplitSection
+from lugha.recipe.durability_sections import CheckpointsSection, PublishSection, RunSection
 from lugha.recipe.load import dump_recipe, load_recipe, parse_recipe, preset_names, preset_text
 from lugha.recipe.sections import (
     EvaluateSection,
@@ -9,13 +10,13 @@ from lugha.recipe.sections import (
     LoraSection,
     ModelSection,
     Recipe,
-    RunSection,
     TokenizerSection,
     TokensSection,
     TrainSection,
 )
 
 __all__ = [
+    "CheckpointsSection",
     "CleanSection",
     "CorpusSection",
     "DedupSection",
@@ -25,6 +26,7 @@ __all__ = [
     "FilterSection",
     "LoraSection",
     "ModelSection",
+    "PublishSection",
     "Recipe",
     "RunSection",
     "Source",

@@ -7,6 +7,7 @@ RECIPE is everywhere one of the two; an unknown key, at any depth, is refused wi
 
 from __future__ import annotations
 
+import re
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -143,9 +144,14 @@ def _one_line(error: ValidationError) -> str:
     if problem["type"] == "missing":
         return f'"{where}" is missing.'
     message = str(problem["msg"]).removeprefix("Value error, ")
-    given = "" if isinstance(problem["input"], dict) else f" (it is {problem['input']!r})"
+    given = "" if isinstance(problem["input"], dict) else f" (it is {_without_secrets(repr(problem['input']))})"
     more = f" {error.error_count() - 1} more problems follow." if error.error_count() > 1 else ""
     return (f"{where}: " if where else "") + f"{message}{given}.{more}"
+
+
+def _without_secrets(text: str) -> str:
+    """`s3://key:secret@bucket` is refused, and its refusal must not print it."""
+    return re.sub(r"(?<=://)[^/@\s]+(?=@)", "***", text)
 
 
 def _keys_at(parents: Iterable[str | int]) -> list[str]:

@@ -2,7 +2,7 @@
 
 Every key has a type, a unit in its name or its description, and a default; an unknown key is an error. What follows
 from other values (steps, tokens, warm-up) is not a key but computed and shown before the run. The sections of the corpus
-stand in `corpus_sections.py`.
+stand in `corpus_sections.py`, those of saving and publishing in `durability_sections.py`.
 """
 
 from __future__ import annotations
@@ -13,13 +13,8 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from lugha.recipe.corpus_sections import CorpusSection
+from lugha.recipe.durability_sections import CheckpointsSection, PublishSection, RunSection
 from lugha.recipe.section import Fraction, Section
-
-
-class RunSection(Section):
-    """Where a run lives."""
-
-    root: Path = Field(Path("runs"), description="folder that holds corpora, tokens and run folders")
 
 
 class TokenizerSection(Section):
@@ -182,9 +177,9 @@ class TrainSection(Section):
     log_every: int = Field(10, ge=1, description="steps")
     eval_every: int = Field(500, ge=1, description="steps")
     eval_batches: int = Field(50, ge=1, description="micro-batches of the validation split in each evaluation")
-    save_every: int = Field(1000, ge=1, description="steps")
-    keep: int | None = Field(None, ge=2, description="newest checkpoints kept; default: all")
-    max_minutes: float | None = Field(None, gt=0, description="stop by itself after this wall time, with a checkpoint")
+    save_every: int | None = Field(
+        None, ge=1, description="steps; a checkpoint also at these, beside those of the clock (checkpoints.interval)"
+    )
 
 
 class Baseline(Section):
@@ -233,8 +228,18 @@ class Recipe(Section):
     examples: ExamplesSection = ExamplesSection()
     model: ModelSection = ModelSection()
     train: TrainSection = TrainSection()
+    checkpoints: CheckpointsSection = CheckpointsSection()
+    publish: PublishSection = PublishSection()
     evaluate: EvaluateSection = EvaluateSection()
     export: ExportSection = ExportSection()
+
+    @model_validator(mode="after")
+    def _interval_can_be_computed(self) -> Self:
+        if self.checkpoints.interval == "auto" and self.run.time_between_interruptions is None:
+            raise ValueError(
+                "checkpoints.interval auto needs run.time_between_interruptions, the mean at your place (spot: 41h, say)"
+            )
+        return self
 
     @model_validator(mode="after")
     def _sections_agree(self) -> Self:

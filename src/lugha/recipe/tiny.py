@@ -33,7 +33,6 @@ _TRAIN = {
     "eval_every": 15,
     "eval_batches": 2,
     "save_every": 10,
-    "keep": None,
 }
 _EVALUATE = {"max_rows": 20, "beam": 2, "max_new_tokens": 32, "batch": 20, "bootstrap": 100, "samples": 2, "baselines": []}
 
@@ -67,6 +66,9 @@ def tiny_twin(values: Mapping[str, Any], demo_sources: list[dict[str, Any]]) -> 
     train = tiny.setdefault("train", {})
     # A rate that is right for 7 B parameters teaches so small a model nothing. (float: YAML reads 1e-3 as text.)
     train |= _TRAIN | {"lr": max(3e-3, float(train.get("lr", 0.0))), "min_lr": 1e-4}
+    tiny["checkpoints"] = {}
+    # Its checkpoints would stand among those of the real run.
+    tiny.setdefault("publish", {})["stores"] = []
     evaluate = tiny.setdefault("evaluate", {})
     evaluate |= _EVALUATE
     return tiny

@@ -4,7 +4,11 @@
         recipe.yaml        the resolved recipe
         metrics.jsonl      one line for each logged step and validation
         events.jsonl       started, saved, resumed, stopped, finished, with times
+        ledger.jsonl       what became of every checkpoint in every store
+        status.json        how the run stands: running or not, green or red
         checkpoints/       step-00001000/ ...
+        spool/             checkpoints on their way to a store
+        SAVE, STOP         files that anybody may touch: save now; save and stop
         train.json         written when training is finished: the final checkpoint
         evaluation.json, export/, report.html
 
@@ -21,15 +25,17 @@ import json
 import os
 import re
 import secrets
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from lugha.errors import InputError, RefusedError
 from lugha.runs.files import disk_full_is_one_line, fsync_folder, write_text
 
+_APPENDING = threading.Lock()  # the loop and the workers that publish write to the same logs
 _RUN_ID = re.compile(r"^(?P<name>.+)-(?P<time>\d{8}T\d{6}Z)-[0-9a-f]{4}$")
 
 
@@ -55,17 +61,27 @@ class RunFolder:
         return self.path / "metrics.jsonl"
 
     @property
+    def ledger(self) -> Path:
+        """`ledger.jsonl`."""
+        return self.path / "ledger.jsonl"
+
+    @property
+    def spool(self) -> Path:
+        """Folder of checkpoints on their way to a store."""
+        return self.path / "spool"
+
+    @property
     def finished(self) -> Path:
         """`train.json`, there when training is finished."""
         return self.path / "train.json"
 
     def log_metrics(self, **values: Any) -> None:
         """Append a line to metrics.jsonl."""
-        _append(self.metrics, {"time": round(time.time(), 3)} | values, durable=False)
+        append_jsonl(self.metrics, {"time": round(time.time(), 3)} | values, durable=False)
 
     def log_event(self, event: str, **values: Any) -> None:
         """Append a line to events.jsonl and flush it to the disk."""
-        _append(self.path / "events.jsonl", {"time": round(time.time(), 3), "event": event} | values, durable=True)
+        append_jsonl(self.path / "events.jsonl", {"time": round(time.time(), 3), "event": event} | values, durable=True)
 
     def forget_after(self, step: int) -> None:
         """Drop the metrics of steps that a resumed run will do again, and any line that a kill cut off."""
@@ -156,12 +172,41 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
 
 
 def _rewrite(path: Path, lines: list[dict[str, Any]]) -> None:
-    write_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+    with _APPENDING:
+        write_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
 
 
-def _append(path: Path, values: dict[str, Any], *, durable: bool) -> None:
-    with disk_full_is_one_line(path), path.open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps(values, ensure_ascii=False, default=str) + "\n")
-        stream.flush()
+def append_jsonl(path: Path, values: dict[str, Any], *, durable: bool) -> None:
+    """Append one line, whole or not at all; a line that a kill cut off before is dropped first.
+
+    Args:
+        durable: the line is on the disk when the call returns.
+
+    Raises:
+        InterruptedRunError: the disk is full; the file is as it was.
+    """
+    line = json.dumps(values, ensure_ascii=False, default=str).encode() + b"\n"
+    with _APPENDING, disk_full_is_one_line(path), path.open("ab+") as stream:
+        end = _end_of_whole_lines(stream)
+        stream.truncate(end)
+        try:
+            stream.write(line)
+            stream.flush()
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.truncate(path, end)
+            raise
         if durable:
             os.fsync(stream.fileno())
+
+
+def _end_of_whole_lines(stream: BinaryIO) -> int:
+    """Size of the file up to its last newline."""
+    size = stream.seek(0, os.SEEK_END)
+    if size == 0:
+        return 0
+    stream.seek(size - 1)
+    if stream.read(1) == b"\n":
+        return size
+    stream.seek(0)
+    return stream.read().rfind(b"\n") + 1

@@ -102,7 +102,7 @@ def train(
     Raises:
         InputError: tokens and tokenizer do not belong together, or the tokenizer is larger than the model's vocabulary.
         RefusedError: the first batch is wrong, the loss is not a number, or the checkpoint is of another run.
-        InterruptedRunError: stopped by a signal, `train.max_minutes` or a full disk; a checkpoint was saved where possible.
+        InterruptedRunError: stopped by a signal or a full disk; a checkpoint was saved where possible.
     """
     line = LiveLine()
     road = ROADS[recipe.train.road]
@@ -181,9 +181,7 @@ def train(
                 own_sums = {name: own_sums.get(name, 0.0) + value for name, value in sums_of(cost).items()}
             scaler.unscale_(optimiser)
             grad_norm = clip_gradients(model, section.clip)
-            minutes = (time.monotonic() - started) / 60
-            late = section.max_minutes is not None and minutes >= section.max_minutes
-            *figures, asked, late_ones = total([*map(float, own_sums.values()), stop.asked is not None, late])
+            *figures, asked = total([*map(float, own_sums.values()), stop.asked is not None])
             sums = dict(zip(own_sums, figures, strict=True))
             skipped = scaler.is_enabled() and not math.isfinite(grad_norm)
             if not math.isfinite(sums["loss"]) or not (skipped or math.isfinite(grad_norm)):
@@ -212,18 +210,18 @@ def train(
                 fp16 = {"loss_scale": state.loss_scale, "skipped": state.skipped} if scaler.is_enabled() else {}
                 log.write(state, section.steps, left, lr=lr, grad_norm=grad_norm, step_seconds=seconds, **fp16)
 
-            stopping = bool(asked or late_ones) and not last
-            if state.step % section.save_every == 0 or last or stopping:
+            stopping = bool(asked) and not last
+            if (section.save_every and state.step % section.save_every == 0) or last or stopping:
                 saved = _save(run, model, optimiser, state, recipe, data)
             if stopping:
-                why = f"signal {stop.asked or 'to another process'}" if asked else f"train.max_minutes {section.max_minutes}"
+                why = f"signal {stop.asked or 'to another process'}"
                 run.log_event("stopped", step=state.step, why=why)
                 raise InterruptedRunError(
                     f"Stopped at step {state.step:,} of {section.steps:,} by {why}; saved {saved}. "
                     "The same command with --resume auto goes on from there."
                 )
             if validation is not None and (state.step % section.eval_every == 0 or last):
-                state = _held_out(run, line, state, cost_of, road, validation, section.eval_batches, compute, ranks)
+                _held_out(run, line, state, cost_of, road, validation, section.eval_batches, compute, ranks)
 
         return _finish(run, saved)
 
@@ -253,7 +251,8 @@ def _save(
             texts=data.texts,
         )
         run.log_event("saved", step=state.step, checkpoint=saved.name)
-        for gone in keep_newest(run.checkpoints, recipe.train.keep) if recipe.train.keep else []:
+        keep = recipe.checkpoints.keep_newest
+        for gone in keep_newest(run.checkpoints, keep) if keep else []:
             run.log_event("deleted", checkpoint=gone.name)
         return saved
 
@@ -270,14 +269,12 @@ def _held_out(
     limit: int,
     compute: Compute,
     ranks: Ranks,
-) -> TrainerState:
+) -> None:
     """Measure the validation split and log it."""
     figures = validate(cost_of, road, batches, limit, compute, ranks)
     run.log_metrics(kind="validation", step=state.step, **figures)
     if ranks.first:
         line.say(f"step {state.step:,}: validation loss {figures['loss']:.4f} nats/{road.unit[:-1]}")
-    best = min(figures["loss"], state.best_validation_loss or math.inf)
-    return state.model_copy(update={"best_validation_loss": best})
 
 
 def _is_validated(run: RunFolder, step: int) -> bool:

@@ -1,0 +1,1 @@
+"""lugha inside other people's programs."""
