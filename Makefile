@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 TORCH  := $(shell grep '^torch==' constraints.txt)
 
-.PHONY: venv demo test lint check bench clean
+.PHONY: venv demo test sweep lint check bench clean
 
 venv: $(VENV)/.installed
 
@@ -29,6 +29,10 @@ lint: venv
 test: lint
 	@echo "lugha: pytest"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+# Every operation of save, publish, restore and prune, where `make test` tries a part of them.
+sweep: venv
+	@LUGHA_SWEEP=all OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/durability/test_crash_sweep.py
 
 check: test
 

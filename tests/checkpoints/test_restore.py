@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 import torch
 
-from lugha.checkpoints.format import verify_checkpoint
-from lugha.checkpoints.restore import check_same_run, find_checkpoint, load_into, resolve_checkpoint
+from lugha.checkpoints.format import read_checkpoint, sealed, verify_checkpoint
+from lugha.checkpoints.restore import (
+    check_same_run,
+    find_checkpoint,
+    load_into,
+    refuse_other_values,
+    resolve_checkpoint,
+)
 from lugha.errors import InputError, RefusedError
 from lugha.models.build import build_model
 from lugha.models.state import load_weights
+from lugha.runs.manifest import FileRecord
 from tests.checkpoints.conftest import DEPENDS_ON, SECTION, Spoil, Trainee
+from tests.checkpoints.small import small_checkpoint
+
+Key = TypeVar("Key", bound=object)
 
 
 def cut(name: str) -> Spoil:
@@ -73,37 +88,50 @@ def test_a_damaged_manifest_is_walked_over_too(three: Path) -> None:
     assert found.manifest.step == 2
 
 
-def test_a_thousand_random_damages_are_never_loaded(three: Path) -> None:
-    """Byte flips and cuts anywhere in any file of the newest checkpoint: the one before it is taken every time."""
+def test_a_thousand_random_damages_are_never_loaded(tmp_path: Path) -> None:
+    """Flips, cuts and missing files anywhere in the newest two checkpoints: the newest good one is taken every time."""
     chance = random.Random(7)
-    newest = three / "step-00000003"
-    right = verify_checkpoint(newest)
-    files = {p: p.read_bytes() for p in sorted(newest.iterdir())}
-    for _ in range(1000):
-        path = chance.choice(list(files))
-        content = bytearray(files[path])
-        place = chance.randrange(len(content))
-        if chance.random() < 0.5:
-            content[place] ^= 1 << chance.randrange(8)
-        else:
-            del content[place:]
-        path.write_bytes(content)
-        try:
-            manifest = verify_checkpoint(newest)
-        except InputError:
-            pass
-        else:
-            # The manifest's own bytes are not hashed: a flip there may hit a blank or a word that proves nothing.
-            assert path.name == "manifest.json"
-            assert (manifest.files, manifest.step) == (right.files, right.step)
-        path.write_bytes(files[path])
+    folders = {step: small_checkpoint(tmp_path / "c", step) for step in (1, 2, 3)}
+    files = {path: path.read_bytes() for folder in folders.values() for path in folder.rglob("*") if path.is_file()}
+    taken: Counter[int] = Counter()
+    for number in range(1000):
+        damaged = {3} if number % 2 else {3, 2}
+        altered = {step: damage(chance, step_files(files, folders[step])) for step in damaged}
+        for path, content in (change for changes in altered.values() for change in changes.items()):
+            path.unlink() if content is None else path.write_bytes(content)
+        said: list[str] = []
+        found = find_checkpoint(tmp_path / "c", say=said.append)
+        assert found is not None
+        assert found.manifest.step == 3 - len(damaged), altered
+        taken[found.manifest.step] += 1
+        assert {path: path.read_bytes() for path in step_files(files, found.folder)} == step_files(files, found.folder)
+        for changes in altered.values():
+            for path in changes:
+                path.write_bytes(files[path])
+    assert taken == {2: 500, 1: 500}
 
 
-def test_a_manifest_with_another_step_is_not_believed(three: Path) -> None:
-    path = three / "step-00000003" / "manifest.json"
-    path.write_text(path.read_text().replace('"step": 3', '"step": 7'))
-    with pytest.raises(InputError, match="step 7 is not that of trainer.json"):
-        verify_checkpoint(path.parent)
+def step_files(files: dict[Path, bytes], folder: Path) -> dict[Path, bytes]:
+    return {path: content for path, content in files.items() if folder in path.parents}
+
+
+def damage(chance: random.Random, files: Mapping[Key, bytes]) -> dict[Key, bytes | None]:
+    """One to three of some files, each with a flipped bit, cut off, longer, or missing (None); at least a byte is another."""
+    altered: dict[Key, bytes | None] = {}
+    for key in chance.sample(sorted(files, key=str), chance.randint(1, 3)):
+        content = bytearray(files[key])
+        kind = chance.choice(["flip", "cut", "longer", "missing"])
+        if kind == "missing":
+            altered[key] = None
+            continue
+        if kind == "flip" and content:
+            content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+        elif kind == "cut" and content:
+            del content[chance.randrange(len(content)) :]
+        else:
+            content += b"0"
+        altered[key] = bytes(content)
+    return altered
 
 
 def test_all_damaged_is_an_error_and_none_is_a_first_start(three: Path, tmp_path: Path) -> None:
@@ -131,11 +159,47 @@ def test_a_checkpoint_of_another_model_is_refused_by_file_and_tensor(three: Path
         load_into(three / "step-00000003", other, trainee.optimiser, load_weights)
 
 
-def test_a_manifest_cannot_point_outside(three: Path) -> None:
+def test_a_manifest_cannot_point_outside_even_where_its_seal_is_right(three: Path) -> None:
     path = three / "step-00000003" / "manifest.json"
-    path.write_text(path.read_text().replace('"trainer.json"', '"../../secret.json"'))
+    manifest = read_checkpoint(path.parent)
+    secret = FileRecord(path="../../secret.json", bytes=2, sha256="a" * 64)
+    path.write_bytes(sealed(manifest.model_copy(update={"files": [*manifest.files, secret]})))
     with pytest.raises(InputError, match="outside the checkpoint"):
         verify_checkpoint(path.parent)
+
+
+def test_an_altered_manifest_is_not_believed(three: Path) -> None:
+    path = three / "step-00000003" / "manifest.json"
+    path.write_text(path.read_text().replace('"step": 3', '"step": 7'))
+    with pytest.raises(InputError, match="altered, its bytes are not those that its seal was made of"):
+        verify_checkpoint(path.parent)
+
+
+def test_what_differs_is_said_in_plain_words() -> None:
+    ours = {"data": "a" * 64, "base": "b" * 64, "tokenizer": "c" * 64, "train.accumulation": "16", "model.d_model": "32"}
+    for name, words in {
+        "data": r"the training data (dddddddd here, aaaaaaaa there)",
+        "tokenizer": r"the tokenizer (dddddddd here, cccccccc there)",
+        "base": r"the base model or its revision (dddddddd here, bbbbbbbb there)",
+        "train.accumulation": r"the batch layout: train.accumulation (dddddddd here, 16 there)",
+        "model.d_model": r"the recipe's model.d_model (dddddddd here, 32 there)",
+    }.items():
+        with pytest.raises(RefusedError) as refused:
+            refuse_other_values(ours | {name: "d" * 64}, ours, "s3://b/p/step")
+        assert f"s3://b/p/step: cannot resume, it was made with other values: {words}. " in str(refused.value)
+        assert "--new" in str(refused.value)
+    with pytest.raises(RefusedError, match=r"the training data \(.*\), the tokenizer \(.* and 1 more"):
+        refuse_other_values(dict.fromkeys(ours, "1"), ours, "x")
+    with pytest.raises(RefusedError, match=r"base model or its revision \(absent here, bbbbbbbb there\)"):
+        refuse_other_values({k: v for k, v in ours.items() if k != "base"}, ours, "x")
+
+
+def test_looking_for_checkpoints_imports_no_torch() -> None:
+    modules = "published retention room policy place restore".split()
+    code = "import sys\n" + "".join(f"import lugha.checkpoints.{name}\n" for name in modules)
+    code += "print(sorted({'torch', 'safetensors', 'boto3', 'huggingface_hub', 'transformers'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_a_person_may_name_a_checkpoint_its_folder_or_a_run(three: Path) -> None:

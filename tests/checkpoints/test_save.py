@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,8 @@ import torch
 from safetensors.torch import load_file
 
 from lugha.checkpoints.format import FORMAT, list_checkpoints, read_checkpoint, verify_checkpoint
-from lugha.checkpoints.save import keep_newest, save_checkpoint
+from lugha.checkpoints.place import partial_folder
+from lugha.checkpoints.save import save_checkpoint
 from lugha.models.build import load_model
 from lugha.runs.files import sha256_file
 from lugha.runs.weights import Weights
@@ -87,22 +89,56 @@ def test_saving_a_step_again_replaces_it(tmp_path: Path, trainee: Trainee) -> No
     assert [step for step, _ in list_checkpoints(tmp_path / "c")] == [1]
 
 
-def test_only_the_newest_are_kept_and_damaged_ones_left(three: Path) -> None:
-    (three / "step-00000002" / "manifest.json").write_text("{")
-    assert [p.name for p in keep_newest(three, 2)] == []
-    assert keep_newest(three, 2) == []
-    (three / "step-00000002" / "manifest.json").unlink()
-    with pytest.raises(ValueError, match="fewer than two"):
-        keep_newest(three, 1)
+def test_what_a_killed_save_left_is_no_checkpoint_and_goes_with_the_next(three: Path, trainee: Trainee) -> None:
+    (three / ".step-00000009.3fa9.partial" / "deep").mkdir(parents=True)
+    (three / ".step-00000001.deleted").mkdir()
+    assert [step for step, _ in list_checkpoints(three)] == [3, 2, 1]
+    trainee.step()
+    trainee.save(three)
+    assert [p.name for p in sorted(three.iterdir())] == [f"step-0000000{n}" for n in (1, 2, 3, 4)]
 
 
-def test_retention_deletes_the_oldest(three: Path) -> None:
-    assert [p.name for p in keep_newest(three, 2)] == ["step-00000001"]
-    assert [step for step, _ in list_checkpoints(three)] == [3, 2]
+def test_a_replaced_checkpoint_beside_the_new_one_does_no_harm(three: Path, trainee: Trainee) -> None:
+    """Killed between the rename and the removal: the same step twice, both whole."""
+    shutil.copytree(three / "step-00000003", three / "step-00000003-replaced")
+    assert [(step, path.name) for step, path in list_checkpoints(three)][:2] == [
+        (3, "step-00000003"),
+        (3, "step-00000003-replaced"),
+    ]
+    trainee.step()
+    trainee.save(three)
+    assert [p.name for p in sorted(three.iterdir())] == [f"step-0000000{n}" for n in (1, 2, 3, 4)]
+
+
+def test_a_replaced_checkpoint_alone_is_put_back(three: Path, trainee: Trainee) -> None:
+    """Killed between the two renames: the older one of that step is all there is."""
+    (three / "step-00000003").rename(three / "step-00000003-replaced")
+    assert list_checkpoints(three)[0][0] == 3
+    trainee.step()
+    trainee.save(three)
+    assert [p.name for p in sorted(three.iterdir())] == [f"step-0000000{n}" for n in (1, 2, 3, 4)]
+    assert verify_checkpoint(three / "step-00000003").step == 3
+
+
+def test_a_replaced_checkpoint_stays_where_the_new_one_is_damaged(three: Path, trainee: Trainee) -> None:
+    shutil.copytree(three / "step-00000003", three / "step-00000003-replaced")
+    (three / "step-00000003" / "manifest.json").unlink()
+    trainee.step()
+    trainee.save(three)
+    assert verify_checkpoint(three / "step-00000003-replaced").step == 3
+
+
+def test_what_a_living_process_writes_is_left_alone(three: Path, trainee: Trainee) -> None:
+    with partial_folder(three / "step-00000500") as partial:
+        (partial / "model.safetensors").write_bytes(b"half")
+        trainee.step()
+        trainee.save(three)
+        assert (partial / "model.safetensors").read_bytes() == b"half"
+    assert not partial.exists()
 
 
 _CHILD = """
-    import os, sys
+    import json, os, sys
     from pathlib import Path
     from tests.checkpoints.conftest import Trainee
     import lugha.checkpoints.save as save
@@ -124,40 +160,46 @@ _CHILD = """
     save.save_file = counted(save.save_file)
     save.shutil.copyfile = counted(save.shutil.copyfile)
 
+    again = sys.argv[2] == "again"  # the second save is of the same step
     trainee = Trainee(); trainee.step()
-    def two_saves(place):
-        global count
+    def two_saves(place, death):
+        global count, point
         place.mkdir(parents=True)
         trainee.save(place / "c")
         trainee.step()
-        count = 0
+        if again:
+            trainee.state = trainee.state.model_copy(update={"step": 1})
+        count, point = 0, death
         trainee.save(place / "c")
 
     if os.fork() == 0:  # the whole way once, to count
-        two_saves(folder / "whole")
+        two_saves(folder / "whole", 0)
         (folder / "operations").write_text(str(count))
         os._exit(0)
     os.wait()
     operations = int((folder / "operations").read_text())
     for number in range(1, operations + 1):
         if os.fork() == 0:
-            point = 0
-            place = folder / f"{number:03d}"
-            place.mkdir(parents=True)
-            trainee.save(place / "c"); trainee.step()
-            count, point = 0, number
-            trainee.save(place / "c")
+            two_saves(folder / f"{number:03d}", number)
             os._exit(1)  # not reached: the process died inside
         assert os.waitstatus_to_exitcode(os.wait()[1]) == 137, number
-    print(operations)
+    from lugha.checkpoints.format import list_checkpoints, verify_checkpoint
+    def whole(place):
+        return [step for step, found in list_checkpoints(place) if verify_checkpoint(found)]
+    steps = [whole(folder / f"{number:03d}" / "c") for number in range(1, operations + 1)]
+    trainee.state = trainee.state.model_copy(update={"step": 5})
+    for number in range(1, operations + 1, 3):  # and the next save clears away what they left
+        trainee.save(folder / f"{number:03d}" / "c")
+    print(json.dumps(steps))
 """
 
 
-def test_a_process_that_dies_at_any_file_operation_leaves_a_good_checkpoint(tmp_path: Path) -> None:
+@pytest.mark.parametrize("second", ["next", "again"])
+def test_a_process_that_dies_at_any_file_operation_leaves_a_good_checkpoint(second: str, tmp_path: Path) -> None:
     """A real process is ended at each operation of a save in turn; the last good checkpoint never goes back."""
     root = Path(__file__).parents[2]
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(_CHILD), str(tmp_path)],
+        [sys.executable, "-c", textwrap.dedent(_CHILD), str(tmp_path), second],
         capture_output=True,
         text=True,
         check=False,
@@ -165,11 +207,12 @@ def test_a_process_that_dies_at_any_file_operation_leaves_a_good_checkpoint(tmp_
         cwd=root,
     )
     assert done.returncode == 0, done.stderr
-    operations = int(done.stdout)
-    assert operations > 20
-    for number in range(1, operations + 1):
-        listed = list_checkpoints(tmp_path / f"{number:03d}" / "c")
-        assert [step for step, folder in listed if verify_checkpoint(folder)] in ([1], [2, 1]), f"operation {number}"
+    after = json.loads(done.stdout)  # steps of the whole checkpoints, for each operation
+    assert len(after) > 20
+    assert all({*steps} in ([{1}] if second == "again" else [{1}, {1, 2}]) for steps in after), after
+    for folder in tmp_path.glob("*/c"):
+        if list_checkpoints(folder)[0][0] == 5:
+            assert {path.name for path in folder.iterdir()} <= {f"step-0000000{step}" for step in (1, 2, 5)}
 
 
 def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:

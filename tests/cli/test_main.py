@@ -14,6 +14,11 @@ from tests.cli.conftest import Lugha
 # The frozen surface: a change edits this list in the same commit, so that it is seen in review.
 VERBS = {
     "align": {"--checkpoint", "--data", "--validation-data", "--epochs", "--lr", "--beta", "--lang", "--output", "--set"},
+    "checkpoints list": set(),
+    "checkpoints promote": set(),
+    "checkpoints prune": {"--dry-run", "--keep-newest", "--keep-every", "--budget-gb", "--quarantined-older-than"},
+    "checkpoints pull": {"--output"},
+    "checkpoints verify": set(),
     "corpus clean": {
         "--input",
         "--output",

@@ -19,7 +19,7 @@ from huggingface_hub.utils.tqdm import are_progress_bars_disabled
 
 from lugha.errors import InputError, InterruptedRunError
 from lugha.models.hub import HubModel, fetch, is_hub_id, needed_files
-from tests.models.mini_hub import MiniHub, point_client_at
+from tests.servers.hub import MiniHub, point_client_at
 
 REPO = "kijiji/mfano"
 FILES = {
@@ -138,9 +138,7 @@ def test_an_explicit_revision_is_obeyed_and_moves_nothing(hub: MiniHub, fetched:
     for asked, commit in (("main", second), ("v1.0", first), (second, second), (None, first)):
         found = fetched(revision=asked)
         assert found.revision == commit, asked
-        assert (found.folder / "model.safetensors").read_bytes() == hub._repositories[REPO].commits[commit][
-            "model.safetensors"
-        ]
+        assert (found.folder / "model.safetensors").read_bytes() == hub.files(REPO, commit)["model.safetensors"]
 
 
 def test_the_first_revision_asked_for_is_the_one_that_is_kept(hub: MiniHub, fetched: Fetch, tmp_path: Path) -> None:
@@ -167,7 +165,7 @@ def test_sharded_weights_and_weights_in_pytorchs_own_format(hub: MiniHub, fetche
 
 def test_a_token_reaches_the_hub_and_nothing_else(hub: MiniHub, fetched: Fetch, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.commit(REPO, FILES, gated=True, licence="llama3")
-    hub.readers[TOKEN] = {REPO}
+    hub.admit(TOKEN, reads={REPO})
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     found = fetched()
     assert found.licence == "llama3"
@@ -180,7 +178,7 @@ def test_a_gated_model_names_licence_page_and_what_to_do(
 ) -> None:
     hub.commit(REPO, FILES, gated=True, licence="llama3")
     refused(fetched, f"{REPO} is gated", "(llama3)", f"the page of {REPO}", "set HF_TOKEN")
-    hub.readers[TOKEN] = set()
+    hub.admit(TOKEN)
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     refused(fetched, f"{REPO} is gated", "(llama3)", "has no access", "accept")
     assert not (tmp_path / "bases").exists(), "nothing is pinned that was not fetched"
@@ -190,7 +188,7 @@ def test_a_missing_and_a_private_model(hub: MiniHub, fetched: Fetch, monkeypatch
     hub.commit("kijiji/siri", FILES, private=True)
     for repo in ("kijiji/mfono", "kijiji/siri"):
         refused(lambda repo=repo: fetched(repo), repo, "no such model", "spelling", "private", "HF_TOKEN", "folder")
-    hub.readers[TOKEN] = {"kijiji/siri"}
+    hub.admit(TOKEN, reads={"kijiji/siri"})
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     assert fetched("kijiji/siri").repo == "kijiji/siri"
 
@@ -218,7 +216,7 @@ def test_a_revision_that_is_not_there(hub: MiniHub, fetched: Fetch, tmp_path: Pa
     ("status", "says"), [(403, "right to read"), (429, "too many requests"), (418, "answers with error 418")]
 )
 def test_other_answers_of_the_hub(hub: MiniHub, fetched: Fetch, status: int, says: str) -> None:
-    hub.failing = status
+    hub.faults.answer(".*", status)
     refused(fetched, REPO, str(status), says)
 
 
@@ -306,7 +304,7 @@ def test_a_download_that_breaks_off_is_one_line(
 def test_the_clients_own_settings_hold(hub: MiniHub, tmp_path: Path) -> None:
     """In a process of its own, by the variables of the environment that users set."""
     commit = hub.commit(REPO, FILES, gated=True)
-    hub.readers[TOKEN] = {REPO}
+    hub.admit(TOKEN, reads={REPO})
     code = (
         "import sys; from pathlib import Path; from lugha.models.hub import fetch\n"
         f"print(fetch('{REPO}', revision=None, cache=Path(sys.argv[1])).revision); assert 'torch' not in sys.modules"

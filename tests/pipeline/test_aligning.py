@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +28,7 @@ from lugha.recipe import Recipe, dump_recipe, load_recipe
 from lugha.runs.files import sha256_file
 from lugha.runs.folder import find_runs, new_run, read_jsonl
 from lugha.runs.manifest import read_manifest
+from lugha.runs.notices import Ask
 from lugha.training.data import open_run_data
 from lugha.training.device import choose_compute
 from lugha.training.loop import TrainResult, train
@@ -77,10 +80,6 @@ def recipe_for(road: str, checkpoint: Path, data: Path, root: Path, *overrides: 
     )
 
 
-def with_train(recipe: Recipe, **values: object) -> Recipe:
-    return recipe.model_copy(update={"train": recipe.train.model_copy(update=values)})
-
-
 def recipe_of(checkpoint: Path) -> Recipe:
     return load_recipe(checkpoint / "recipe.yaml")
 
@@ -108,11 +107,22 @@ def test_dpo_grows_the_margin_and_prefers_as_people_do(start: TrainResult, data:
     assert validation["accuracy"] == pytest.approx(result.after.reward_accuracy.value)
 
 
-def test_the_reference_is_that_of_the_start_before_and_after(start: TrainResult, data: Path, tmp_path: Path) -> None:
+@contextlib.contextmanager
+def noticed_at_once(ask: Ask) -> Iterator[None]:
+    """A notice of the cloud before the first step."""
+    ask("the machine goes", within=60.0)
+    yield
+
+
+def test_the_reference_is_that_of_the_start_before_and_after(
+    start: TrainResult, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     recipe = recipe_for("dpo", start.checkpoint, data, tmp_path / "runs", lr=1e-2)
     weights = sha256_file(start.checkpoint / "model.safetensors")
-    with pytest.raises(InterruptedRunError):
-        align(with_train(recipe, max_minutes=1e-9), say=lambda _: None)
+    monkeypatch.setattr("lugha.training.loop.noticed", noticed_at_once)
+    with pytest.raises(InterruptedRunError, match="Stopped at step 0 of .* by the machine goes"):
+        align(recipe, say=lambda _: None)
+    monkeypatch.undo()
     run = find_runs(recipe.run.root, recipe.name)[0]
     stored = run.path / "reference" / "train.safetensors"
     before = sha256_file(stored)

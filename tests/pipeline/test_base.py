@@ -19,7 +19,7 @@ from lugha.pipeline.run import Outcome, run_recipe
 from lugha.recipe import Recipe, load_recipe
 from lugha.runs.folder import find_runs
 from lugha.runs.manifest import read_manifest
-from tests.models.mini_hub import MiniHub, point_client_at
+from tests.servers.hub import MiniHub, point_client_at
 from tests.tokens.nllb_tokenizers import nllb_json
 
 QUICK = ["train.steps=4", "train.save_every=2", "train.accumulation=1", "evaluate.max_rows=4", "evaluate.beam=1"]

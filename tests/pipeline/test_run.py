@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import signal
 import subprocess
@@ -12,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from lugha.checkpoints.format import list_checkpoints
-from lugha.errors import InputError, InterruptedRunError
+from lugha.errors import InputError, InterruptedRunError, RefusedError
 from lugha.pipeline.layout import Layout
 from lugha.pipeline.run import run_recipe
 from lugha.recipe import Recipe, dump_recipe, load_recipe
+from lugha.runs import stopping
 from lugha.runs.folder import find_runs, read_jsonl
 from lugha.runs.manifest import read_manifest
 from tests.worlds import sentences
@@ -157,9 +159,52 @@ def test_the_same_command_goes_on_after_a_signal(tmp_path: Path) -> None:
     assert "--resume auto" in last
     step = list_checkpoints(found[0].checkpoints)[0][0]
     assert 0 < step < 4000
-    # How long an attempt may take is no part of what is computed: the same run goes on, and stops by its time.
-    with pytest.raises(InterruptedRunError, match="by train.max_minutes"):
-        run(load_recipe(file, ["train.max_minutes=1e-9"]), until="train")
+    # How an attempt is to end is no part of what is computed: the same run goes on, and stops as somebody asked it to.
+    (found[0].path / "STOP").touch()
+    with pytest.raises(InterruptedRunError, match="by the file .*STOP"):
+        run(load_recipe(file, ["run.grace=5s", "checkpoints.interval=1h"]), until="train")
     events = [e["event"] for e in read_jsonl(found[0].path / "events.jsonl")]
-    assert events == ["started", "saved", "stopped", "resumed", "saved", "stopped"]
-    assert list_checkpoints(found[0].checkpoints)[0][0] == step + 1
+    assert [e for e in events if e != "saved"] == ["started", "stopped", "resumed", "stopped"]
+    assert list_checkpoints(found[0].checkpoints)[0][0] >= step
+    assert not (found[0].path / "STOP").exists()
+
+
+def test_a_deadline_that_is_over_is_refused_before_the_first_stage(tmp_path: Path) -> None:
+    recipe = small_recipe(tmp_path, "run.deadline=2020-01-01T00:00Z")
+    with pytest.raises(RefusedError, match="run.deadline 2020-01-01T00:00Z is over since"):
+        run(recipe)
+    assert not recipe.run.root.exists()
+
+
+@pytest.mark.parametrize("after", ["cleaned", "tokens"])
+def test_a_deadline_between_two_stages_ends_the_command_and_the_next_goes_on(
+    after: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    when = (datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)).isoformat()
+    recipe = small_recipe(tmp_path, f"run.deadline={when}")
+    layout = Layout.of(recipe)
+    output = layout.tokens if after == "tokens" else layout.corpus(after)
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + (output / "manifest.json").exists() * 3600)
+    with pytest.raises(InterruptedRunError, match="Stopped by run.deadline .*; nothing half-written was kept"):
+        run(recipe)
+    assert output.is_dir()
+    assert find_runs(recipe.run.root, "small") == []
+    monkeypatch.undo()
+    run(small_recipe(tmp_path), until="train")
+    assert len(find_runs(recipe.run.root, "small")) == 1
+
+
+def test_asked_to_stop_in_the_evaluation_the_same_command_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a touch of RUN/STOP, while a batch is measured."""
+    monkeypatch.setattr(stopping, "_POLL_SECONDS", 0.0)
+    recipe = small_recipe(tmp_path)
+    run(recipe, until="train")
+    [found] = find_runs(recipe.run.root, "small")
+    (found.path / "STOP").touch()
+    with pytest.raises(InterruptedRunError, match="Stopped by the file .*STOP; nothing half-written was kept"):
+        run(recipe)
+    assert not (found.path / "evaluation.json").exists()
+    run(recipe)
+    assert (found.path / "evaluation.json").exists()
+    assert find_runs(recipe.run.root, "small") == [found]

@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from lugha.checkpoints.format import list_checkpoints, read_checkpoint, verify_checkpoint
 from lugha.checkpoints.restore import Verified
 from lugha.errors import InputError, InterruptedRunError
-from lugha.recipe import Recipe, dump_recipe, parse_recipe
+from lugha.recipe import CheckpointsSection, Recipe, dump_recipe, parse_recipe
 from lugha.runs.folder import RunFolder, find_runs, new_run, read_jsonl
 from lugha.tokens.build_examples import build_preferences
 from lugha.training.distributed import Ranks, check_accumulation, one_writer, processes
@@ -118,7 +118,6 @@ def test_a_checkpoint_does_not_know_how_many_processes_made_it(world: str, runs:
                     assert theirs[name].numpy() == pytest.approx(tensor.numpy(), rel=1e-3, abs=1e-5)
         plain = [json.loads((folder / "trainer.json").read_text()) for folder in (one, two)]
         assert all(state.pop("train_seconds") > 0 for state in plain)
-        assert plain[0].pop("best_validation_loss") == pytest.approx(plain[1].pop("best_validation_loss"), rel=1e-6)
         assert plain[0] == plain[1]
 
 
@@ -126,7 +125,7 @@ def test_a_checkpoint_does_not_know_how_many_processes_made_it(world: str, runs:
 @pytest.mark.parametrize("world", ranks.CASES)
 def test_a_checkpoint_moves_between_one_process_and_two(world: str, runs: Runs, tmp_path: Path) -> None:
     whole = figures(runs.folder / world / "one", after=4)
-    assert figures(runs.folder / world / "after-one") == pytest.approx(whole, rel=1e-6)  # resumed by two
+    assert figures(runs.folder / world / "after-one", after=4) == pytest.approx(whole, rel=1e-6)  # resumed by two
     for way in ranks.CASES[world]:
         moved = RunFolder(tmp_path / way)
         shutil.copytree(runs.folder / world / way, moved.path)
@@ -200,8 +199,9 @@ def wait_for_saves(root: Path, count: int, process: subprocess.Popen[str], *, af
 @pytest.mark.slow
 def test_killed_or_stopped_the_run_goes_on_from_its_checkpoint(documents: World, tmp_path: Path) -> None:
     """`kill -9` of one process ends the run with its checkpoints; SIGTERM to torchrun saves first; then one process goes on."""
-    recipe = recipe_of(documents, steps=100_000, save_every=5, eval_every=50_000, parallel="fsdp", keep=3)
+    recipe = recipe_of(documents, steps=100_000, save_every=5, eval_every=50_000, parallel="fsdp")
     recipe = recipe.model_copy(update={"run": recipe.run.model_copy(update={"root": tmp_path})})
+    recipe = recipe.model_copy(update={"checkpoints": CheckpointsSection(keep_newest=3)})
     file = tmp_path / "tiny.yaml"
     file.write_text(dump_recipe(recipe), encoding="utf-8")
 
@@ -229,10 +229,11 @@ def test_killed_or_stopped_the_run_goes_on_from_its_checkpoint(documents: World,
     newest, folder = list_checkpoints(run.checkpoints)[0]
     assert newest == read_jsonl(run.metrics)[-1]["step"]
 
-    late = ranks.changed(recipe, max_minutes=1e-9)
+    (run.path / "STOP").touch()
     resume = Verified(folder, verify_checkpoint(folder))
-    with pytest.raises(InterruptedRunError, match=f"Stopped at step {newest + 1:,} of 100,000 by train.max_minutes"):
-        train(late, tokens=documents.tokens, tokenizer=documents.tokenizer, run=run, resume=resume, say=lambda _: None)
+    with pytest.raises(InterruptedRunError, match=rf"Stopped at step [\d,]+ of 100,000 by the file {run.path / 'STOP'}"):
+        train(recipe, tokens=documents.tokens, tokenizer=documents.tokenizer, run=run, resume=resume, say=lambda _: None)
+    assert list_checkpoints(run.checkpoints)[0][0] >= newest
 
 
 def test_a_step_is_cut_into_equal_shares_or_refused(documents: World) -> None:

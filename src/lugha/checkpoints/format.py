@@ -55,6 +55,9 @@ class TrainerState(BaseModel):
     loss_scale: float = 2.0**16  # fp16: the loss is multiplied by it, so that small gradients are numbers
     growth_steps: int = 0  # fp16: updates since the scale last changed
     skipped: int = 0  # fp16: updates not made because a gradient overflowed
+    unlogged_sums: dict[str, float] = {}  # of loss and measures, over the steps since the last line of the log
+    unlogged_units: int = 0
+    unlogged_seconds: float = 0.0
 
 
 class CheckpointManifest(BaseModel):
@@ -121,11 +124,22 @@ def unsealed(content: bytes, origin: Path | str) -> CheckpointManifest:
         raise InputError(f"{origin}: damaged, or not a checkpoint's manifest ({problem}).") from error
     if sealed(manifest) != content:
         raise InputError(f"{origin}: altered, its bytes are not those that its seal was made of.")
-    for record in manifest.files:
-        parts = PurePosixPath(record.path).parts
-        if not parts or "\\" in record.path or PurePosixPath(record.path).is_absolute() or ".." in parts:
-            raise InputError(f"{origin}: names a path outside the checkpoint ({record.path}).")
+    _check_paths([record.path for record in manifest.files], origin)
     return manifest
+
+
+def _check_paths(names: list[str], origin: Path | str) -> None:
+    """Refuse paths that lead out of the checkpoint, and such as cannot all be files of one folder."""
+    parents: set[str] = set()
+    for name in names:
+        path = PurePosixPath(name)
+        if not path.parts or "\\" in name or path.is_absolute() or ".." in path.parts:
+            raise InputError(f"{origin}: names a path outside the checkpoint ({name}).")
+        if str(path) != name or "\0" in name or name == MANIFEST:
+            raise InputError(f"{origin}: names a file that no checkpoint holds ({name!r}).")
+        parents |= {str(parent) for parent in path.parents}
+    if len(set(names)) < len(names) or parents & set(names):
+        raise InputError(f"{origin}: names a file twice, or one as a folder.")
 
 
 def _bytes_of(manifest: CheckpointManifest) -> bytes:

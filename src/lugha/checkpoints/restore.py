@@ -1,7 +1,11 @@
 """Restore: the newest checkpoint whose every byte is right, walking back over damaged ones and saying why.
 
-found = find_checkpoint(run / "checkpoints", say=print)     # verified, or None on a first start
-state = load_into(found.folder, model, optimiser, load_weights)
+    found = find_checkpoint(run / "checkpoints", say=print)     # verified, or None on a first start
+    check_same_run(data.depends_on, found)                      # or refuse, naming what differs
+    state = load_into(found.folder, model, optimiser, load_weights)
+
+What lies in a store is found and fetched by published.py; which of all places to start from is the pipeline's choice.
+torch is imported where tensors are loaded, so that looking for a checkpoint does not wait for it.
 """
 
 from __future__ import annotations
@@ -11,10 +15,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import torch
-from safetensors.torch import load_file
-from torch import nn
 
 from lugha.checkpoints.format import (
     OPTIMISER,
@@ -28,9 +28,10 @@ from lugha.checkpoints.format import (
 )
 from lugha.errors import InputError, RefusedError
 from lugha.runs.manifest import MANIFEST
-from lugha.runs.weights import like
 
 if TYPE_CHECKING:
+    import torch
+    from torch import nn
     from transformers import PreTrainedModel
 
 
@@ -82,14 +83,49 @@ def check_same_run(depends_on: Mapping[str, str], found: Verified) -> None:
     Raises:
         RefusedError: data, tokenizer, model or training layout differ; the message names which.
     """
-    theirs = found.manifest.depends_on
-    names = differing(dict(depends_on), theirs)
+    refuse_other_values(depends_on, found.manifest.depends_on, str(found.folder))
+
+
+def refuse_other_values(ours: Mapping[str, str], theirs: Mapping[str, str], place: str) -> None:
+    """Refuse to go on from what was made with other values.
+
+    Args:
+        ours, theirs: `depends_on` of this run and of what lies at `place`.
+
+    Raises:
+        RefusedError: they differ; the message says in what.
+    """
+    names = differing(dict(ours), dict(theirs))
     if names:
-        pairs = ", ".join(f"{n} ({_short(depends_on.get(n))} here, {_short(theirs.get(n))} there)" for n in names[:4])
         raise RefusedError(
-            f"{found.folder}: cannot resume, the checkpoint was made with other values: {pairs}. "
-            f"Use its own recipe ({found.folder / 'recipe.yaml'}), or start a new run."
+            f"{place}: cannot resume, it was made with other values: {_in_words(names, ours, theirs)}. "
+            "Use the recipe.yaml that lies in it, or begin a new run with --new."
         )
+
+
+def _in_words(names: list[str], ours: Mapping[str, str], theirs: Mapping[str, str]) -> str:
+    """What differs, at most four things, the weightiest first."""
+    ranked = sorted(names, key=lambda name: (list(_MEANS).index(name) if name in _MEANS else len(_MEANS), name))
+    told = [f"{_meaning(n)} ({_short(ours.get(n))} here, {_short(theirs.get(n))} there)" for n in ranked[:4]]
+    more = f" and {len(ranked) - 4} more" if len(ranked) > 4 else ""
+    return ", ".join(told) + more
+
+
+_BATCH_LAYOUT = "the batch layout: "
+_MEANS = {
+    "data": "the training data",
+    "tokenizer": "the tokenizer",
+    "base": "the base model or its revision",
+    "tokens.max_length": f"{_BATCH_LAYOUT}tokens.max_length",
+    "train.micro_batch": f"{_BATCH_LAYOUT}train.micro_batch",
+    "train.micro_batch_tokens": f"{_BATCH_LAYOUT}train.micro_batch_tokens",
+    "train.accumulation": f"{_BATCH_LAYOUT}train.accumulation",
+}
+
+
+def _meaning(name: str) -> str:
+    """A value that weights depend on, in plain words."""
+    return _MEANS.get(name, f"the recipe's {name}")
 
 
 def _short(value: str | None) -> str:
@@ -113,6 +149,8 @@ def load_into(
     Raises:
         InputError: the checkpoint is of another model.
     """
+    from safetensors.torch import load_file
+
     file = read_checkpoint(folder).weights_file()
     try:
         load_weights(model, load_file(folder / file))
@@ -124,6 +162,10 @@ def load_into(
 
 def _load_optimiser(folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer) -> None:
     """Fill the optimiser's state directly: `load_state_dict` would go by position, these tensors go by name."""
+    from safetensors.torch import load_file
+
+    from lugha.runs.weights import like
+
     parameters = dict(model.named_parameters())
     state: dict[torch.Tensor, dict[str, torch.Tensor]] = {}
     for key, tensor in load_file(folder / OPTIMISER).items():

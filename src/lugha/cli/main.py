@@ -6,14 +6,17 @@ ours. Nothing heavy is imported before a verb needs it: `lugha --help` answers w
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from typing import Annotated
+import threading
+from typing import Annotated, NoReturn
 
 import typer
 
 from lugha.cli import (
     align,
+    checkpoints,
     corpus,
     demo,
     evaluate,
@@ -32,7 +35,8 @@ from lugha.cli import (
     vocab,
 )
 from lugha.cli.language_pairs import expand_language_pairs
-from lugha.errors import LughaError
+from lugha.errors import InterruptedRunError, LughaError
+from lugha.runs.stopping import Interrupted, interruptible
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -59,6 +63,7 @@ app.command("train", rich_help_panel=_STAGES)(train.train)
 app.command("align", rich_help_panel=_STAGES)(align.align)
 app.command("evaluate", rich_help_panel=_STAGES)(evaluate.evaluate)
 app.command("export", rich_help_panel=_STAGES)(export.export)
+app.add_typer(checkpoints.app, name="checkpoints", rich_help_panel=_USE)
 app.command("generate", rich_help_panel=_USE)(generate.generate)
 app.command("translate", rich_help_panel=_USE)(translate.translate)
 app.command("report", rich_help_panel=_USE)(report.report)
@@ -78,14 +83,34 @@ def main() -> None:
     """Entry point of the `lugha` command."""
     # A tokenizer that was used before a fork (PyTorch's workers) would otherwise warn on every run.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    others = set(threading.enumerate())
     try:
-        app(expand_language_pairs(sys.argv[1:]))
+        with interruptible():
+            app(expand_language_pairs(sys.argv[1:]))
     except LughaError as error:
         sys.stderr.write(f"lugha: {error}\n")
-        sys.exit(error.exit_code)
+        _leave(error.exit_code, others)
     except BrokenPipeError:  # `lugha ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except KeyboardInterrupt:
-        sys.stderr.write("lugha: stopped by the user; the same command goes on where it can.\n")
-        sys.exit(75)
+    except Interrupted as signal:
+        sys.stderr.write(f"lugha: stopped by {signal}; the same command goes on where it can.\n")
+        _leave(InterruptedRunError.exit_code, others)
+
+
+def _leave(code: int, others: set[threading.Thread]) -> NoReturn:
+    """End with an exit code; of an interrupted run at once, also where a thread of a library is deep in an upload.
+
+    Python waits at its end for every thread that is no daemon, and a stalled connection can last longer than the time before
+    the kill.
+
+    Args:
+        others: threads that are not of this command.
+    """
+    busy = [thread for thread in threading.enumerate() if not thread.daemon and thread not in others]
+    if code == InterruptedRunError.exit_code and busy:
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

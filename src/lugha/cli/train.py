@@ -17,7 +17,10 @@ def train(
     resume: Annotated[
         str | None,
         typer.Option(
-            "--resume", metavar="auto|PATH", help="Go on: auto, a run folder, or a checkpoint.", show_default=False
+            "--resume",
+            metavar="auto|PLACE",
+            help="Go on: auto (here and in the recipe's stores), a run folder, a checkpoint, s3://... or hf://user/repo@500.",
+            show_default=False,
         ),
     ] = None,
     new: Annotated[bool, typer.Option("--new", help="Begin a new run even where an unfinished one could go on.")] = False,

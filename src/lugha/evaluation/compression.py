@@ -22,6 +22,7 @@ import zstandard
 from pydantic import BaseModel, ConfigDict
 
 from lugha.errors import InputError
+from lugha.runs.stopping import stop_if_asked
 
 DICTIONARY_BYTES = 112_640  # the zstd command's default (110 KiB)
 _LEVEL = 19
@@ -63,6 +64,7 @@ def compression_baselines(
 
     Raises:
         InputError: there is no held-out or no training text.
+        InterruptedRunError: the process is asked to stop.
     """
     text = "\n".join(held_out).encode()
     if not text:
@@ -73,6 +75,7 @@ def compression_baselines(
         raise InputError("No training text for the compressors' dictionary: the rows are missing or empty.")
 
     def bits_per_byte(compressed: bytes) -> float:
+        stop_if_asked()  # each took seconds, and has no loop of ours inside
         return 8 * len(compressed) / len(text)
 
     dictionary = _trained_dictionary(rows, dictionary_bytes)

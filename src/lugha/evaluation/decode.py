@@ -8,7 +8,7 @@ The search itself is `model.generate` of transformers; what stands here is the l
 
 Results are a function of the text alone and come in its order. A sampled continuation has a random stream of its own, from
 (seed, number of the prompt); a translation does not depend on the batch it was in, up to the rounding of the device (padding
-is masked).
+is masked). Before each token stands the question whether the process is to stop: a batch of a large model takes minutes.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ from lugha.evaluation.likelihood import evaluating
 from lugha.languages.normalise import Normaliser
 from lugha.languages.registry import Language, get_language
 from lugha.runs.progress import Progress
+from lugha.runs.stopping import stop_if_asked, stopping
 from lugha.tokens.punctuation import Punctuation, punctuation_of
 from lugha.tokens.special import roles_of, token_id
 
 if TYPE_CHECKING:
-    from transformers import GenerationConfig, PreTrainedModel
+    from transformers import GenerationConfig, PreTrainedModel, StoppingCriteriaList
 
 Strategy = Literal["greedy", "sample", "top_k", "top_p"]
 
@@ -59,6 +60,7 @@ def generate_text(
     Raises:
         InputError: an unknown strategy or language, a value out of range, a prompt that fills the context, or a tokenizer
             and model that do not belong together.
+        InterruptedRunError: the process is asked to stop.
     """
     check_belongs(model, tokenizer)
     search = _search(strategy, temperature=temperature, top_k=top_k, top_p=top_p)
@@ -67,7 +69,7 @@ def generate_text(
     if lang is not None:
         prompts = as_trained(prompts, lang)
     continuations = []
-    with Progress("generate", "prompts", len(prompts)) as progress, evaluating(model):
+    with Progress("generate", "prompts", len(prompts)) as progress, stopping(), evaluating(model):
         for number, prompt in enumerate(prompts):
             ids = [roles["bos_token_id"], *tokenizer.encode(prompt, add_special_tokens=False).ids]
             room = min(max_new_tokens, context - len(ids))
@@ -79,7 +81,10 @@ def generate_text(
             config = _generation_config(max_new_tokens=room, **search, **roles)
             input_ids = torch.tensor([ids], device=model.device)
             with _random_stream(model.device, seed + number):
-                output = model.generate(input_ids, attention_mask=torch.ones_like(input_ids), generation_config=config)
+                mask = torch.ones_like(input_ids)
+                output = model.generate(
+                    input_ids, attention_mask=mask, generation_config=config, stopping_criteria=until_asked()
+                )
             written = _before_end(output[0, len(ids) :].tolist(), roles["eos_token_id"])
             continuations.append(_continuation(tokenizer, ids[1:], written))
             progress.add(1)
@@ -112,6 +117,7 @@ def translate(
     Raises:
         InputError: an unknown language, one that the tokenizer has no token for, the same language twice, or a model that is
             not an encoder-decoder or does not belong to the tokenizer.
+        InterruptedRunError: the process is asked to stop.
     """
     check_belongs(model, tokenizer)
     if not model.config.is_encoder_decoder:
@@ -136,14 +142,20 @@ def translate(
     # Longest first: what does not fit in memory shows at once, and the time left is never too hopeful.
     order = sorted((i for i, one in enumerate(encoded) if one.ids), key=lambda i: -len(inputs[i]))
     directions = sorted({f"{source.code}-{target.code}" for source, target in zip(sources, targets, strict=True)})
-    with Progress(f"translate {' '.join(directions)}", "sentences", len(order)) as progress, evaluating(model):
+    with Progress(f"translate {' '.join(directions)}", "sentences", len(order)) as progress, stopping(), evaluating(model):
         for first in range(0, len(order), batch):
             members = order[first : first + batch]
             input_ids = _padded([inputs[i] for i in members], roles["pad_token_id"], model.device)
             lengths = torch.tensor([[len(inputs[i])] for i in members], device=model.device)
             mask = (torch.arange(input_ids.shape[1], device=model.device) < lengths).long()
             begun = torch.tensor([prefixes[i] for i in members], device=model.device)
-            output = model.generate(input_ids, attention_mask=mask, decoder_input_ids=begun, generation_config=config)
+            output = model.generate(
+                input_ids,
+                attention_mask=mask,
+                decoder_input_ids=begun,
+                generation_config=config,
+                stopping_criteria=until_asked(),
+            )
             for i, row in zip(members, output.tolist(), strict=True):
                 written = _before_end(row[2:], end)  # behind the decoder start and the language code
                 translations[i] = tokenizer.decode(written, skip_special_tokens=True)
@@ -157,6 +169,18 @@ def beam_search(tokenizer: Tokenizer, beam: int, **values: Any) -> GenerationCon
     if beam > 1:
         search["early_stopping"] = True  # stop at `beam` finished candidates, as fairseq does
     return _generation_config(**values, **search, **_roles(tokenizer))
+
+
+def until_asked() -> StoppingCriteriaList:
+    """Criteria for `generate` that stop no text, but raise an InterruptedRunError when the process is asked to stop."""
+    from transformers import StoppingCriteria, StoppingCriteriaList
+
+    class UntilAsked(StoppingCriteria):  # type: ignore[misc]  # its package is not typed
+        def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **more: Any) -> torch.Tensor:
+            stop_if_asked()
+            return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
+
+    return StoppingCriteriaList([UntilAsked()])
 
 
 def check_belongs(model: PreTrainedModel, tokenizer: Tokenizer) -> None:

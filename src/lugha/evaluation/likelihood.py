@@ -27,6 +27,7 @@ from torch.nn import functional
 
 from lugha.errors import InputError
 from lugha.runs import rates
+from lugha.runs.stopping import stop_if_asked, stopping
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -90,11 +91,13 @@ def negative_log_likelihood(
 
     Raises:
         InputError: no label is predicted in any batch.
+        InterruptedRunError: the process is asked to stop.
     """
     nats = torch.zeros((), dtype=torch.float64)
     tokens = 0
-    with evaluating(model):
+    with stopping(), evaluating(model):
         for batch in batches:
+            stop_if_asked()
             inputs = {name: tensor.to(device) for name, tensor in batch.items() if name != "labels"}
             targets_BT = batch["labels"][:, 1:].to(device)
             predicted_BT = targets_BT != IGNORED

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from lugha.errors import InputError
+from lugha.runs.stopping import stop_if_asked
 
 BOOTSTRAP_SEED = 12345
 _DRAWS_AT_ONCE = 4_000_000  # prompt numbers held in memory: 32 MB
@@ -132,6 +133,7 @@ def _estimate(values: npt.NDArray[np.float64], prompts: Ints, bootstrap: int) ->
     rng = np.random.default_rng(BOOTSTRAP_SEED)
     means: list[float] = []
     while len(means) < bootstrap:
+        stop_if_asked()
         count = min(max(1, _DRAWS_AT_ONCE // clusters), bootstrap - len(means))
         drawn = rng.integers(clusters, size=(count, clusters))
         means += (sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)).tolist()

@@ -18,10 +18,11 @@ import torch
 from tokenizers import Tokenizer
 
 from lugha.errors import InputError
-from lugha.evaluation.decode import as_trained, beam_search, check_belongs
+from lugha.evaluation.decode import as_trained, beam_search, check_belongs, until_asked
 from lugha.evaluation.likelihood import evaluating
 from lugha.languages.registry import get_language
 from lugha.runs.progress import Progress
+from lugha.runs.stopping import stopping
 from lugha.tokens.special import roles_of
 from lugha.tokens.template import Template
 
@@ -53,6 +54,7 @@ def translate_prompted(
     Raises:
         InputError: an unknown language, the same language twice, a template that cannot ask for this direction, a text whose
             prompt fills the model's context, or a model that is not a decoder or does not belong to the tokenizer.
+        InterruptedRunError: the process is asked to stop.
     """
     check_belongs(model, tokenizer)
     if model.config.is_encoder_decoder:
@@ -68,13 +70,15 @@ def translate_prompted(
     room = _rooms(inputs, int(model.config.max_position_embeddings), max_new_tokens)
     translations = [""] * len(texts)
     label = f"translate {source.code}-{target.code}"
-    with Progress(label, "sentences", len(asked)) as progress, evaluating(model):
+    with Progress(label, "sentences", len(asked)) as progress, stopping(), evaluating(model):
         for members in _batches(inputs, room, batch):
             input_ids = _filled_left([inputs[i] for i in members], roles.pad, model.device)
             # What stands on the left to fill up is told by position: a prompt may hold any id.
             mask = _filled_left([[1] * len(inputs[i]) for i in members], 0, model.device)
             config = beam_search(tokenizer, beam, max_new_tokens=room[members[0]])
-            output = model.generate(input_ids, attention_mask=mask, generation_config=config)
+            output = model.generate(
+                input_ids, attention_mask=mask, generation_config=config, stopping_criteria=until_asked()
+            )
             for i, written in zip(members, output[:, input_ids.shape[1] :].tolist(), strict=True):
                 answer = written[: written.index(roles.eos)] if roles.eos in written else written
                 translations[i] = " ".join(tokenizer.decode(answer, skip_special_tokens=True).split())

@@ -26,7 +26,9 @@ from lugha.pipeline.prepare import prepare_instructions
 from lugha.pipeline.reporting import report_run
 from lugha.pipeline.training import train_recipe
 from lugha.recipe import Recipe, TrainSection, load_recipe
+from lugha.runs.deadline import deadline_of
 from lugha.runs.folder import RunFolder
+from lugha.runs.stopping import limited
 from lugha.tokens.template import TEMPLATE
 from lugha.training.data import open_run_data
 from lugha.training.distributed import on_first_rank, processes
@@ -60,12 +62,13 @@ def align(recipe: Recipe, *, say: Say = print) -> Alignment:
 
     Raises:
         InputError: another road, no base, a base that is no decoder, or examples that cannot be read.
-        InterruptedRunError: the training stopped early; the same call goes on.
+        RefusedError: the recipe's deadline is over, or whatever training refuses.
+        InterruptedRunError: it stopped early; the same call goes on.
     """
     road = recipe.train.road
     if road not in DEFAULTS:
         raise InputError(f"train.road {road} is no alignment.{nearest(road, DEFAULTS)}")
-    with processes() as ranks:
+    with processes() as ranks, limited(deadline=deadline_of(recipe.run)):
         say = say if ranks.first else _nothing
         recipe, base = prepare_base(recipe, say)
         if base is None:

@@ -26,8 +26,10 @@ from lugha.pipeline.prepare import check_recipe, prepare_corpus, prepare_tokens
 from lugha.pipeline.reporting import report_run
 from lugha.pipeline.training import finished_training, train_recipe
 from lugha.recipe import Recipe
+from lugha.runs.deadline import deadline_of
 from lugha.runs.folder import RunFolder
 from lugha.runs.manifest import only_current_stages
+from lugha.runs.stopping import limited, stop_if_asked
 
 Stage = Literal["corpus", "tokens", "train", "evaluate", "export"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
@@ -55,6 +57,8 @@ def run_recipe(
 
     Raises:
         InputError: unknown stage, `first` after `until`, an earlier stage is missing or stale, or a part of road sft or dpo.
+        RefusedError: the recipe's deadline is over.
+        InterruptedRunError: a signal, a deadline, a full disk; the same call goes on.
         LughaError: whatever the stage raises.
     """
     for name in (until, first or until):
@@ -72,6 +76,12 @@ def run_recipe(
     begin, end = STAGES.index(first or "corpus"), STAGES.index(until)
     if begin > end:
         raise InputError(f"--from {first} comes after --until {until}: there is nothing to run.")
+    with limited(deadline=deadline_of(recipe.run)):  # a past one is refused before hours of cleaning
+        return _run_stages(recipe, begin, end, first, say)
+
+
+def _run_stages(recipe: Recipe, begin: int, end: int, first: str | None, say: Callable[[str], None]) -> Outcome:
+    """The stages from `begin` to `end`, in order; between two of them stands the question whether the time is over."""
     if first:
         _forget(recipe, begin)
     base = None
@@ -80,12 +90,14 @@ def run_recipe(
     hint = f"Run without --from, or --from an earlier stage than {first}."
     with only_current_stages(hint) if begin > STAGES.index("corpus") else contextlib.nullcontext():
         prepare_corpus(recipe, say)
+    stop_if_asked()
     if end == STAGES.index("corpus"):
         return Outcome("corpus")
     with only_current_stages(hint) if begin > STAGES.index("tokens") else contextlib.nullcontext():
         if base is None:
             recipe, base = prepare_base(recipe, say)
         prepare_tokens(recipe, say)
+    stop_if_asked()
     if end == STAGES.index("tokens"):
         return Outcome("tokens")
     if begin > STAGES.index("train"):
@@ -95,7 +107,9 @@ def run_recipe(
     say(f"train      {trained.run.id}: step {trained.step:,}, weights {trained.weights_sha256[:12]}")
     if end >= STAGES.index("evaluate"):
         split = Layout.of(recipe).corpus("split")
-        evaluate_checkpoint(trained.checkpoint, split=split, section=recipe.evaluate, output=trained.run.path, say=say)
+        with limited(run=trained.run.path):
+            evaluate_checkpoint(trained.checkpoint, split=split, section=recipe.evaluate, output=trained.run.path, say=say)
+            stop_if_asked()
     if end >= STAGES.index("export"):
         for manifest in export_run(recipe, trained):
             say(f"export     {manifest.stage}: {manifest.details['gate']}")

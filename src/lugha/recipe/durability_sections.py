@@ -30,6 +30,13 @@ class RunSection(Section):
         None, description="mean, at this place (spot: 41h, say); needed for checkpoints.interval auto"
     )
 
+    @field_validator("deadline", mode="before")
+    @classmethod
+    def _as_text(cls, value: object) -> object:
+        if isinstance(value, datetime.date):  # YAML has read it already
+            return value.isoformat()
+        return str(value) if isinstance(value, int | float) else value  # a bare number has no unit: parse_duration says so
+
     @field_validator("deadline")
     @classmethod
     def _is_a_time(cls, text: str | None) -> str | None:

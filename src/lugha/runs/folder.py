@@ -20,23 +20,26 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import errno
 import fcntl
+import io
 import json
 import os
 import re
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from lugha.errors import InputError, RefusedError
 from lugha.runs.files import disk_full_is_one_line, fsync_folder, write_text
 
 _APPENDING = threading.Lock()  # the loop and the workers that publish write to the same logs
-_RUN_ID = re.compile(r"^(?P<name>.+)-(?P<time>\d{8}T\d{6}Z)-[0-9a-f]{4}$")
+_RUN_ID = re.compile(r"^(?P<name>[^/\\\0]+)-(?P<time>\d{8}T\d{6}Z)-[0-9a-f]{4}\Z")
+_TIME = "%Y%m%dT%H%M%SZ"
 
 
 @dataclass(frozen=True)
@@ -122,10 +125,20 @@ class Onlooker(RunFolder):
         yield
 
 
-def new_run(root: Path, name: str) -> RunFolder:
-    """Make the folder of a new run below `root`."""
-    stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
-    run = RunFolder(root / f"{name}-{stamp}-{secrets.token_hex(2)}")
+def new_run(root: Path, name: str, *, known: Iterable[str] = ()) -> RunFolder:
+    """Make the folder of a new run below `root`.
+
+    Its id sorts behind those of the runs of this name that are there, and behind those of `known`, whatever the clock says:
+    a clock that was set back must not make an older run the newest.
+
+    Args:
+        known: ids of runs elsewhere, in stores.
+    """
+    now = datetime.datetime.now(datetime.UTC)
+    for id_ in (*known, *(run.id for run in find_runs(root, name))):
+        if (parts := split_run_id(id_)) and parts[0] == name:
+            now = max(now, _second_after(parts[1]))
+    run = RunFolder(root / f"{name}-{now.strftime(_TIME)}-{secrets.token_hex(2)}")
     run.checkpoints.mkdir(parents=True)
     fsync_folder(root)
     return run
@@ -143,10 +156,29 @@ def open_run(path: Path) -> RunFolder:
     raise InputError(f"{path}: not a run folder (<name>-<time>-<4 hex>) and not inside one.")
 
 
+def split_run_id(text: str) -> tuple[str, str] | None:
+    """(name, time) of a run id, such as (demo, 20261120T104210Z); None for any other text."""
+    match = _RUN_ID.match(text)
+    return (match["name"], match["time"]) if match else None
+
+
+def run_order(run: str) -> tuple[str, str]:
+    """Sort key of run ids, the oldest first; what is no run id stands before all."""
+    parts = split_run_id(run)
+    return (parts[1] if parts else "", run)
+
+
+def _second_after(stamp: str) -> datetime.datetime:
+    try:
+        return datetime.datetime.strptime(stamp, _TIME).replace(tzinfo=datetime.UTC) + datetime.timedelta(seconds=1)
+    except (ValueError, OverflowError):  # 20269999T999999Z has the form of a time
+        return datetime.datetime.min.replace(tzinfo=datetime.UTC)
+
+
 def find_runs(root: Path, name: str) -> list[RunFolder]:
     """Run folders of the recipe `name` below `root`, the newest first (by the time in their ids)."""
-    matches = [(m["time"], p) for p in root.glob("*/") if (m := _RUN_ID.match(p.name)) and m["name"] == name]
-    return [RunFolder(path) for _, path in sorted(matches, reverse=True)]
+    named = [path for path in root.glob("*/") if (parts := split_run_id(path.name)) and parts[0] == name]
+    return [RunFolder(path) for path in sorted(named, key=lambda path: run_order(path.name), reverse=True)]
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
@@ -186,12 +218,13 @@ def append_jsonl(path: Path, values: dict[str, Any], *, durable: bool) -> None:
         InterruptedRunError: the disk is full; the file is as it was.
     """
     line = json.dumps(values, ensure_ascii=False, default=str).encode() + b"\n"
-    with _APPENDING, disk_full_is_one_line(path), path.open("ab+") as stream:
+    # Unbuffered: a buffer would be written once more when the file is closed, after we said that it could not be.
+    with _APPENDING, disk_full_is_one_line(path), path.open("ab+", buffering=0) as stream:
         end = _end_of_whole_lines(stream)
         stream.truncate(end)
         try:
-            stream.write(line)
-            stream.flush()
+            if stream.write(line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError:
             with contextlib.suppress(OSError):
                 os.truncate(path, end)
@@ -200,7 +233,7 @@ def append_jsonl(path: Path, values: dict[str, Any], *, durable: bool) -> None:
             os.fsync(stream.fileno())
 
 
-def _end_of_whole_lines(stream: BinaryIO) -> int:
+def _end_of_whole_lines(stream: io.FileIO) -> int:
     """Size of the file up to its last newline."""
     size = stream.seek(0, os.SEEK_END)
     if size == 0:

@@ -3,17 +3,22 @@
     {"state": "running", "health": "red", "alarms": {"publish s3://b/p": "red: 403 Forbidden, for 12 min"}, ...}
 
 Health is that of the worst alarm: green, yellow (look at it), red (work is being lost or soon will be).
+
+What stands here is a report and proves nothing. On a full disk it is written with the next change that finds room: the alarm
+that says that the disk is full must not be what ends the run.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from pathlib import Path
 from typing import Any, Literal
 
+from lugha.errors import InterruptedRunError
 from lugha.runs.files import write_json
-from lugha.runs.folder import RunFolder
+from lugha.runs.folder import Onlooker, RunFolder
 
 Level = Literal["yellow", "red"]
 State = Literal["running", "paused", "stopped", "finished", "failed"]
@@ -28,6 +33,7 @@ class RunStatus:
         self._state: State = "running"
         self._alarms: dict[str, tuple[Level, str]] = {}
         self._facts: dict[str, Any] = {}
+        self._unlogged: list[tuple[str, dict[str, Any]]] = []  # events that found no room on the disk
 
     @property
     def path(self) -> Path:
@@ -37,7 +43,7 @@ class RunStatus:
     @property
     def health(self) -> str:
         """green, yellow or red."""
-        levels = {level for level, _ in self._alarms.values()}
+        levels = {level for level, _ in list(self._alarms.values())}  # a copy: other threads add to it
         return "red" if "red" in levels else "yellow" if levels else "green"
 
     def alarm(self, name: str, level: Level, text: str) -> None:
@@ -46,14 +52,14 @@ class RunStatus:
             before = self._alarms.get(name)
             self._alarms[name] = (level, text)
             if before is None or before[0] != level:
-                self._run.log_event("alarm", name=name, level=level, text=text)
+                self._log("alarm", name=name, level=level, text=text)
             self._write()
 
     def clear(self, name: str) -> None:
         """The alarm of this name is over; nothing where there is none."""
         with self._lock:
             if self._alarms.pop(name, None) is not None:
-                self._run.log_event("alarm_over", name=name)
+                self._log("alarm_over", name=name)
                 self._write()
 
     def note(self, state: State | None = None, **facts: Any) -> None:
@@ -65,5 +71,15 @@ class RunStatus:
 
     def _write(self) -> None:
         alarms = {name: f"{level}: {text}" for name, (level, text) in self._alarms.items()}
+        if isinstance(self._run, Onlooker):
+            return
         record = {"run": self._run.id, "state": self._state, "health": self.health, "alarms": alarms}
-        write_json(self.path, record | self._facts | {"updated": round(time.time(), 3)})
+        with contextlib.suppress(InterruptedRunError):
+            write_json(self.path, record | self._facts | {"updated": round(time.time(), 3)})
+
+    def _log(self, event: str, **values: Any) -> None:
+        self._unlogged.append((event, values))
+        with contextlib.suppress(InterruptedRunError):
+            while self._unlogged:
+                self._run.log_event(self._unlogged[0][0], **self._unlogged[0][1])
+                self._unlogged.pop(0)

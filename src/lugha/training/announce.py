@@ -5,16 +5,25 @@ from __future__ import annotations
 from lugha.checkpoints.format import TrainerState
 from lugha.models.shapes import parameter_count, trainable_count
 from lugha.recipe import Recipe, TrainSection
+from lugha.runs.deadline import Deadline
 from lugha.runs.folder import RunFolder
-from lugha.runs.rates import format_count
+from lugha.runs.rates import format_count, format_duration
 from lugha.training.data import RunData
 from lugha.training.device import Compute
 from lugha.training.distributed import Ranks
 from lugha.training.pair_batches import PairBatches
+from lugha.training.save_clock import FIRST_SECONDS
 
 
 def announce(
-    recipe: Recipe, section: TrainSection, data: RunData, compute: Compute, ranks: Ranks, state: TrainerState, run: RunFolder
+    recipe: Recipe,
+    section: TrainSection,
+    data: RunData,
+    compute: Compute,
+    ranks: Ranks,
+    state: TrainerState,
+    run: RunFolder,
+    deadline: Deadline | None,
 ) -> list[str]:
     """What follows from the recipe and the data, before the run."""
     batches = data.training
@@ -37,6 +46,25 @@ def announce(
     if left_out := getattr(batches, "too_long", 0):
         what = "examples" if section.road in ("lora", "sft") else "pairs"
         lines.append(f"{left_out:,} {what} are longer than tokens.max_length {recipe.tokens.max_length}: left out")
+    lines.append(_saves(recipe, section))
+    if deadline:
+        lines.append(
+            f"deadline {deadline.text}, in {format_duration(deadline.left())}: stops by itself before it, everything saved"
+            + (" and published" if recipe.publish.stores else "")
+        )
     if state.step:
         lines.append(f"resuming after step {state.step:,}")
     return lines
+
+
+def _saves(recipe: Recipe, section: TrainSection) -> str:
+    """When a checkpoint is made, and where it goes."""
+    interval = recipe.checkpoints.interval
+    if interval != "auto":
+        when = f"every {format_duration(interval)}"
+    else:
+        between = format_duration(recipe.run.time_between_interruptions or 0.0)
+        when = f"as often as pays with {between} between interruptions, first after {format_duration(FIRST_SECONDS)}"
+    steps = f" and every {section.save_every:,} steps" if section.save_every else ""
+    where = f", verified in {', '.join(recipe.publish.stores)}" if recipe.publish.stores else ", on this disk alone"
+    return f"saves {when}{steps}{where}"

@@ -29,7 +29,7 @@ from lugha.training.preference_batches import PreferenceBatches
 
 # What may differ between a run and the checkpoint it goes on from: where and how fast, never what is computed.
 FREE_TO_CHANGE = frozenset(
-    {"device", "threads", "parallel", "gradient_checkpointing", "log_every", "eval_every", "eval_batches"} | {"save_every"}
+    {"device", "threads", "parallel", "gradient_checkpointing", "log_every", "eval_every", "eval_batches", "save_every"}
 )
 
 KIND_OF_ROAD = {

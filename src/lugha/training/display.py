@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from typing import TextIO
 
@@ -20,7 +21,7 @@ def progress_line(
 
 
 class LiveLine:
-    """Rewrites one line on a terminal; in a log prints at most one line every `log_seconds`."""
+    """Rewrites one line on a terminal; in a log prints at most one line every `log_seconds`. Any thread may write."""
 
     def __init__(self, stream: TextIO | None = None, log_seconds: float = 10.0) -> None:
         self._stream = stream or sys.stderr
@@ -28,18 +29,21 @@ class LiveLine:
         self._log_seconds = log_seconds
         self._shown = 0.0
         self._open = False
+        self._lock = threading.Lock()
 
     def show(self, text: str) -> None:
         """Show the newest state."""
         if not self._live and time.monotonic() - self._shown < self._log_seconds:
             return
         self._shown = time.monotonic()
-        self._stream.write(f"\r\x1b[2K{text}" if self._live else f"{text}\n")
-        self._stream.flush()
-        self._open = self._live
+        with self._lock:
+            self._stream.write(f"\r\x1b[2K{text}" if self._live else f"{text}\n")
+            self._stream.flush()
+            self._open = self._live
 
     def say(self, text: str) -> None:
         """A line that stays."""
-        self._stream.write(f"{chr(10) if self._open else ''}{text}\n")
-        self._stream.flush()
-        self._open = False
+        with self._lock:
+            self._stream.write(f"{chr(10) if self._open else ''}{text}\n")
+            self._stream.flush()
+            self._open = False

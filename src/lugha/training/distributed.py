@@ -21,6 +21,7 @@ processes 30 s to save after a SIGTERM.
 from __future__ import annotations
 
 import contextlib
+import datetime
 import os
 import time
 import warnings
@@ -47,6 +48,10 @@ T = TypeVar("T")
 _HEARD_SECONDS = (
     2.0  # torchrun ends all processes when one has ended: the first is given time to print an error that all have
 )
+# The first process may wait long for a disk or a store while the others wait for it; torch's own limit is half an hour. Of a
+# process that dies the others hear at once, through its connection.
+_PATIENCE = datetime.timedelta(days=7)
+_words: distributed.ProcessGroup | None = None  # for counts, flags, results and errors, from CPU to CPU
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,9 @@ def processes() -> Iterator[Ranks]:
         yield ranks
         return
     # Gradients on GPUs travel by NCCL; counts, flags and errors always by gloo, from the CPU.
+    global _words
     distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    _words = distributed.new_group(backend="gloo", timeout=_PATIENCE)
     try:
         yield ranks
     except LughaError:
@@ -105,7 +112,7 @@ def on_first_rank(work: Callable[[], T]) -> T:
             outcome[0] = work()
         except LughaError as error:
             outcome[0] = error
-    distributed.broadcast_object_list(outcome, src=0, device=torch.device("cpu"))
+    distributed.broadcast_object_list(outcome, src=0, group=_words, device=torch.device("cpu"))
     if isinstance(outcome[0], LughaError):
         raise outcome[0]
     return cast(T, outcome[0])
@@ -126,7 +133,7 @@ def shared_errors() -> Iterator[None]:
     except LughaError as error:
         mine = error
     errors: list[LughaError | None] = [None] * distributed.get_world_size()
-    distributed.all_gather_object(errors, mine)
+    distributed.all_gather_object(errors, mine, group=_words)
     for first in errors:
         if first is not None:
             raise first
@@ -147,7 +154,7 @@ def total(values: Sequence[float]) -> list[float]:
     if not distributed.is_initialized():
         return list(values)
     sums = torch.tensor(values, dtype=torch.float64)
-    distributed.all_reduce(sums)
+    distributed.all_reduce(sums, group=_words)
     return cast(list[float], sums.tolist())
 
 

@@ -4,46 +4,52 @@
 
 In: a recipe, a folder of token shards, the tokenizer, a run folder. Out: checkpoints, metrics, `train.json`, and the final
 checkpoint's folder. Roads differ in their objective (objectives.py) and their batches (batches.py), nowhere else. The same
-lines run on one process or on each of several (distributed.py).
+lines run on one process or on each of several (distributed.py). When it saves: saving.py; when it stops: watch.py; how it
+ends: ending.py.
 
 Invariants:
-- A resumed run is the same run: weights are bit for bit those of one that was never stopped (on the CPU). State is the
-  model, the optimiser and a `TrainerState` of plain values; data order and dropout are functions.
+- A resumed run is the same run: weights are bit for bit those of one that was never stopped (on the CPU), and so are the
+  figures in its log. State is the model, the optimiser and a `TrainerState` of plain values; data order and dropout are
+  functions.
 - The loss of a step is the mean over its units, however the step is cut into micro-batches and spread over processes.
-- Order of events after an update: log, save, validate. A validation that fails cannot lose the save before it.
+- Order of events after an update: log, save, validate. A validation that fails cannot lose the save before it; one that was
+  cut off is done first by the attempt that goes on.
+- A stop drops the gradients of an unfinished step: what is saved is always the state between two steps.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
-from lugha.checkpoints.format import TrainerState, read_checkpoint
+from lugha.checkpoints.format import TrainerState
 from lugha.checkpoints.restore import Verified, check_same_run, load_into
-from lugha.checkpoints.save import keep_newest, optimiser_tensors, save_checkpoint
-from lugha.errors import DivergedError, InterruptedRunError, RefusedError
+from lugha.errors import DivergedError, RefusedError
 from lugha.models.base import Base
 from lugha.models.build import prepare_model
-from lugha.models.state import load_weights, weights_of
+from lugha.models.state import load_weights
 from lugha.recipe import Recipe, dump_recipe
-from lugha.runs.files import write_json, write_text
-from lugha.runs.folder import RunFolder, read_jsonl
-from lugha.runs.manifest import peak_memory_bytes
+from lugha.runs.deadline import check_there_is_time, deadline_of
+from lugha.runs.files import write_text
+from lugha.runs.folder import RunFolder
+from lugha.runs.ledger import Ledger
+from lugha.runs.notices import noticed
 from lugha.runs.rates import seconds_left
+from lugha.runs.status import RunStatus
+from lugha.runs.stopping import stopping
 from lugha.training.announce import announce
 from lugha.training.batches import Batches
-from lugha.training.data import RunData, open_run_data
-from lugha.training.device import Compute, choose_compute
+from lugha.training.data import open_run_data
+from lugha.training.device import choose_compute
 from lugha.training.display import LiveLine
 from lugha.training.distributed import (
     CostOf,
-    Ranks,
     check_accumulation,
     first_goes_first,
     on_first_rank,
@@ -54,29 +60,20 @@ from lugha.training.distributed import (
     summed,
     total,
 )
+from lugha.training.ending import Ending, told
+from lugha.training.ending import TrainResult as TrainResult  # where callers look for it
 from lugha.training.first_batch import check_first_batch, preview
-from lugha.training.objectives import ROADS, Road
+from lugha.training.objectives import ROADS
 from lugha.training.optimiser import build_optimiser, clip_gradients, loss_scaler, scaler_state
 from lugha.training.places import next_places, with_steps
+from lugha.training.publishing import publishing
 from lugha.training.randomness import draw_for
 from lugha.training.reference import with_reference
+from lugha.training.saving import Saves
 from lugha.training.schedule import learning_rate
-from lugha.training.step_log import StepLog
-from lugha.training.stopping import StopFlag
+from lugha.training.step_log import StepLog, is_validated, recall
 from lugha.training.validation import check_start, sums_of, validate
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """What a finished training leaves."""
-
-    run: RunFolder
-    checkpoint: Path
-    step: int
-    weights_sha256: str
+from lugha.training.watch import StopAskedError, Watch
 
 
 def train(
@@ -101,14 +98,19 @@ def train(
 
     Raises:
         InputError: tokens and tokenizer do not belong together, or the tokenizer is larger than the model's vocabulary.
-        RefusedError: the first batch is wrong, the loss is not a number, or the checkpoint is of another run.
-        InterruptedRunError: stopped by a signal or a full disk; a checkpoint was saved where possible.
+        RefusedError: the first batch is wrong, the loss is not a number, the checkpoint is of another run, a store denies
+            what a run needs, or the deadline leaves no time.
+        InterruptedRunError: stopped by a signal, a deadline, a store that failed for too long, or a full disk; the last
+            finished step was saved where possible.
     """
     line = LiveLine()
     road = ROADS[recipe.train.road]
-    with processes() as ranks, one_writer(run, ranks) as run, StopFlag() as stop:
+    with processes() as ranks, one_writer(run, ranks) as run, contextlib.ExitStack() as held:
         say = (say or line.say) if ranks.first else _silent
+        status, ledger = RunStatus(run), Ledger(run.ledger)
+        held.enter_context(told(status))
         with shared_errors():
+            deadline = deadline_of(recipe.run)
             check_accumulation(recipe.train, ranks)
             data = open_run_data(recipe, tokens, tokenizer, base)
             if resume is not None:
@@ -136,13 +138,14 @@ def train(
             optimiser = build_optimiser(model, section)
             if resume is not None:
                 state = load_into(resume.folder, model, optimiser, load_weights)
-                run.forget_after(state.step)
+                if ranks.first:
+                    recall(run, resume.folder, state.step)
         scaler = loss_scaler(compute, state)
 
         if ranks.first:
             write_text(run.path / "recipe.yaml", dump_recipe(recipe))
         run.log_event("resumed" if resume else "started", step=state.step, depends_on=data.depends_on)
-        for text in announce(recipe, section, data, compute, ranks, state, run):
+        for text in announce(recipe, section, data, compute, ranks, state, run, deadline):
             say(text)
         if resume is None:
             first = training.micro_batch(0, 0)
@@ -150,158 +153,104 @@ def train(
                 say(text)
             check_first_batch(first, road=section.road, codes=data.codes, roles=data.roles)
             check_start(cost_of, road, first, compute, recipe.model.vocab_size)
-        if state.step >= section.steps:  # stopped between its last save and its end
-            if validation is not None and not on_first_rank(lambda: _is_validated(run, state.step)):
-                _held_out(run, line, state, cost_of, road, validation, section.eval_batches, compute, ranks)
-            return _finish(run, resume.folder if resume else None)
+        publisher = held.enter_context(publishing(recipe, run, ranks, ledger=ledger, status=status, say=say))
+        with shared_errors():
+            check_there_is_time(deadline)
+        # From here on a signal ends no line of code, but asks; before there was nothing to lose.
+        where, until = (run.path, deadline) if ranks.first else (None, None)
+        stop = held.enter_context(stopping(run=where, deadline=until, grace=recipe.run.grace))
+        held.enter_context(noticed(stop.ask))
+        saves = Saves(recipe, run, data, publisher, stop, ledger=ledger, status=status, resumed=resume, say=say)
+        watch = Watch(ranks, reason=saves.stop_reason)
+        log = StepLog(run, line, road.unit, status, state)
+        ending = Ending(run, saves, publisher, stop, status, say)
+
+        def save() -> None:
+            saves.save(model, optimiser, state.model_copy(update=log.unlogged()))
+
+        def held_out() -> None:
+            """Measure the validation split where it is time, and log it."""
+            if validation is None or (state.step % section.eval_every and state.step < section.steps):
+                return
+            figures = validate(cost_of, road, validation, section.eval_batches, compute, ranks, watch.check)
+            if ranks.first:
+                saves.patiently(run.log_metrics, kind="validation", step=state.step, **figures)
+                line.say(f"step {state.step:,}: validation loss {figures['loss']:.4f} nats/{road.unit[:-1]}")
 
         spread.train()
         started = time.monotonic()
         before = state.step  # of this attempt
-        log = StepLog(run, line, road.unit)
-        saved = resume.folder if resume else None
+        try:
+            if resume is not None:
+                # A run may have been killed between its save and its way to the stores.
+                on_first_rank(functools.partial(saves.submit, resume.folder))
+                if not on_first_rank(lambda: is_validated(run, state.step)):
+                    held_out()
 
-        while state.step < section.steps:
-            tick = time.monotonic()
-            places, state = next_places(training, state, section.accumulation)
-            mine = places[ranks.rank :: ranks.size]
-            micro_batches = [training.micro_batch(place.epoch, place.index) for place in mine]
-            units = round(total([sum(road.units(batch) for batch in micro_batches)])[0])
-            lr = learning_rate(state.step, section)
-            for group in optimiser.param_groups:
-                group["lr"] = lr
+            while state.step < section.steps:
+                watch.check()
+                tick = time.monotonic()
+                places, behind = next_places(training, state, section.accumulation)
+                mine = places[ranks.rank :: ranks.size]
+                micro_batches = [training.micro_batch(place.epoch, place.index) for place in mine]
+                units = round(total([sum(road.units(batch) for batch in micro_batches)])[0])
+                lr = learning_rate(state.step, section)
+                for group in optimiser.param_groups:
+                    group["lr"] = lr
 
-            own_sums: dict[str, torch.Tensor] = {}
-            for place, batch in zip(mine, micro_batches, strict=True):
-                draw_for(recipe.seed, place.number, compute.device)
-                with summed(spread, now=place == mine[-1]):
-                    with compute.autocast():
-                        cost = spread(compute.moved(batch))
-                    torch.autograd.backward(scaler.scale(cost.objective * ranks.size / units))
-                own_sums = {name: own_sums.get(name, 0.0) + value for name, value in sums_of(cost).items()}
-            scaler.unscale_(optimiser)
-            grad_norm = clip_gradients(model, section.clip)
-            *figures, asked = total([*map(float, own_sums.values()), stop.asked is not None])
-            sums = dict(zip(own_sums, figures, strict=True))
-            skipped = scaler.is_enabled() and not math.isfinite(grad_norm)
-            if not math.isfinite(sums["loss"]) or not (skipped or math.isfinite(grad_norm)):
-                _refuse_not_a_number(run, state, sums["loss"] / units, grad_norm, saved)
-            scaler.step(optimiser)
-            scaler.update()
-            optimiser.zero_grad(set_to_none=True)
+                own_sums: dict[str, torch.Tensor] = {}
+                for place, batch in zip(mine, micro_batches, strict=True):
+                    if place != mine[0]:
+                        watch.between()
+                    draw_for(recipe.seed, place.number, compute.device)
+                    with summed(spread, now=place == mine[-1]):
+                        with compute.autocast():
+                            cost = spread(compute.moved(batch))
+                        torch.autograd.backward(scaler.scale(cost.objective * ranks.size / units))
+                    own_sums = {name: own_sums.get(name, 0.0) + value for name, value in sums_of(cost).items()}
+                scaler.unscale_(optimiser)
+                grad_norm = clip_gradients(model, section.clip)
+                sums = dict(zip(own_sums, total([*map(float, own_sums.values())]), strict=True))
+                skipped = scaler.is_enabled() and not math.isfinite(grad_norm)
+                if not math.isfinite(sums["loss"]) or not (skipped or math.isfinite(grad_norm)):
+                    _refuse_not_a_number(run, state, sums["loss"] / units, grad_norm, saves.newest)
+                scaler.step(optimiser)
+                scaler.update()
+                optimiser.zero_grad(set_to_none=True)
 
-            seconds = time.monotonic() - tick
-            state = state.model_copy(
-                update={
-                    "step": state.step + 1,
-                    "units": state.units + units,
-                    "train_seconds": state.train_seconds + seconds,
-                    "skipped": state.skipped + skipped,
-                    **scaler_state(scaler),
-                }
-            )
-            if skipped:
-                run.log_event("skipped", step=state.step, loss_scale=state.loss_scale)
-                _check_loss_scale(state, saved)
-            last = state.step == section.steps
-            log.add(sums, units, seconds)
-            if ranks.first and (state.step % section.log_every == 0 or last or state.step == 1):
-                left = seconds_left(state.step - before, section.steps - before, time.monotonic() - started)
-                fp16 = {"loss_scale": state.loss_scale, "skipped": state.skipped} if scaler.is_enabled() else {}
-                log.write(state, section.steps, left, lr=lr, grad_norm=grad_norm, step_seconds=seconds, **fp16)
-
-            stopping = bool(asked) and not last
-            if (section.save_every and state.step % section.save_every == 0) or last or stopping:
-                saved = _save(run, model, optimiser, state, recipe, data)
-            if stopping:
-                why = f"signal {stop.asked or 'to another process'}"
-                run.log_event("stopped", step=state.step, why=why)
-                raise InterruptedRunError(
-                    f"Stopped at step {state.step:,} of {section.steps:,} by {why}; saved {saved}. "
-                    "The same command with --resume auto goes on from there."
+                seconds = time.monotonic() - tick
+                watch.worked(seconds, len(mine))
+                state = behind.model_copy(
+                    update={
+                        "step": state.step + 1,
+                        "units": state.units + units,
+                        "train_seconds": state.train_seconds + seconds,
+                        "skipped": state.skipped + skipped,
+                        **scaler_state(scaler),
+                    }
                 )
-            if validation is not None and (state.step % section.eval_every == 0 or last):
-                _held_out(run, line, state, cost_of, road, validation, section.eval_batches, compute, ranks)
+                if skipped:
+                    saves.patiently(run.log_event, "skipped", step=state.step, loss_scale=state.loss_scale)
+                    _check_loss_scale(state, saves.newest)
+                last = state.step == section.steps
+                log.add(sums, units, seconds)
+                if ranks.first and (state.step % section.log_every == 0 or last or state.step == 1):
+                    left = seconds_left(state.step - before, section.steps - before, time.monotonic() - started)
+                    fp16 = {"loss_scale": state.loss_scale, "skipped": state.skipped} if scaler.is_enabled() else {}
+                    saves.patiently(
+                        log.write, state, section.steps, left, lr=lr, grad_norm=grad_norm, step_seconds=seconds, **fp16
+                    )
 
-        return _finish(run, saved)
+                if last or total([ranks.first and saves.due(state.step)])[0]:
+                    save()
+                held_out()
 
-
-def _save(
-    run: RunFolder,
-    model: PreTrainedModel,
-    optimiser: torch.optim.Optimizer,
-    state: TrainerState,
-    recipe: Recipe,
-    data: RunData,
-) -> Path:
-    """Save a checkpoint: all processes gather, the first writes. Older ones go where the recipe says so."""
-    weights, moments = weights_of(model), optimiser_tensors(model, optimiser)
-
-    def write() -> Path:
-        saved = save_checkpoint(
-            run.checkpoints,
-            run=run.id,
-            weights=weights,
-            optimiser=moments,
-            state=state,
-            depends_on=data.depends_on,
-            normalisers=data.normalisers,
-            tokenizer=data.tokenizer_file,
-            recipe_yaml=dump_recipe(recipe),
-            texts=data.texts,
-        )
-        run.log_event("saved", step=state.step, checkpoint=saved.name)
-        keep = recipe.checkpoints.keep_newest
-        for gone in keep_newest(run.checkpoints, keep) if keep else []:
-            run.log_event("deleted", checkpoint=gone.name)
-        return saved
-
-    return on_first_rank(write)
-
-
-def _held_out(
-    run: RunFolder,
-    line: LiveLine,
-    state: TrainerState,
-    cost_of: CostOf,
-    road: Road,
-    batches: Batches,
-    limit: int,
-    compute: Compute,
-    ranks: Ranks,
-) -> None:
-    """Measure the validation split and log it."""
-    figures = validate(cost_of, road, batches, limit, compute, ranks)
-    run.log_metrics(kind="validation", step=state.step, **figures)
-    if ranks.first:
-        line.say(f"step {state.step:,}: validation loss {figures['loss']:.4f} nats/{road.unit[:-1]}")
-
-
-def _is_validated(run: RunFolder, step: int) -> bool:
-    lines = read_jsonl(run.metrics) if run.metrics.is_file() else []
-    return any(line["kind"] == "validation" and line["step"] == step for line in lines)
-
-
-def _finish(run: RunFolder, checkpoint: Path | None) -> TrainResult:
-    """Write `train.json`, the mark of a finished training."""
-    assert checkpoint is not None  # the last step saves
-
-    def write() -> TrainResult:
-        manifest = read_checkpoint(checkpoint)
-        result = TrainResult(run, checkpoint, manifest.step, manifest.weights_sha256())
-        write_json(
-            run.finished,
-            {
-                "checkpoint": str(result.checkpoint.relative_to(run.path)),
-                "step": result.step,
-                "weights_sha256": result.weights_sha256,
-                "peak_memory_bytes": peak_memory_bytes(),
-            },
-        )
-        run.log_event("finished", step=result.step, checkpoint=result.checkpoint.name)
-        return result
-
-    return on_first_rank(write)
+        except StopAskedError as asked:
+            optimiser.zero_grad(set_to_none=True)  # of a step that is not finished
+            if saves.step < state.step:
+                save()
+            raise ending.leave(asked.why, state.step, section.steps) from None
+        return ending.finish()
 
 
 def _refuse_not_a_number(run: RunFolder, state: TrainerState, loss: float, grad_norm: float, saved: Path | None) -> None:

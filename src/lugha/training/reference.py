@@ -29,6 +29,7 @@ from safetensors.numpy import save
 from lugha.evaluation.likelihood import evaluating
 from lugha.runs.files import sha256_json, write_bytes
 from lugha.runs.progress import Progress
+from lugha.runs.stopping import stop_if_asked, stopping
 from lugha.training.batches import Batch, Batches
 from lugha.training.device import Compute
 from lugha.training.preference import sequence_log_probs
@@ -71,8 +72,9 @@ def log_probs_of(model: PreTrainedModel, batches: PreferenceBatches, compute: Co
     """
     log_probs = np.full((batches.pairs, 2), np.nan, dtype=np.float32)
     count = batches.micro_batches(0)
-    with evaluating(model), Progress("preferences", "micro-batches", count) as progress:
+    with stopping(), evaluating(model), Progress("preferences", "micro-batches", count) as progress:
         for index in range(count):
+            stop_if_asked()
             batch = batches.micro_batch(0, index)
             with compute.autocast():
                 found_R = sequence_log_probs(model, compute.moved(batch))

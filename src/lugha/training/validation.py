@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from lugha.evaluation.likelihood import evaluating
@@ -17,13 +19,26 @@ def sums_of(cost: Cost) -> dict[str, torch.Tensor]:
     return {"loss": cost.nats, **cost.measures}
 
 
-def validate(cost_of: CostOf, road: Road, batches: Batches, limit: int, compute: Compute, ranks: Ranks) -> dict[str, float]:
-    """`loss` and measures per unit over the first `limit` micro-batches of a split, shared among the processes."""
+def validate(
+    cost_of: CostOf,
+    road: Road,
+    batches: Batches,
+    limit: int,
+    compute: Compute,
+    ranks: Ranks,
+    check: Callable[[], None] = lambda: None,
+) -> dict[str, float]:
+    """`loss` and measures per unit over the first `limit` micro-batches of a split, shared among the processes.
+
+    Args:
+        check: called before each batch, in all processes; what it raises ends the validation.
+    """
     count = min(limit, batches.micro_batches(0))
     sums: dict[str, float] = {}
     units = 0
     with evaluating(cost_of):
         for begin in range(0, count, ranks.size):
+            check()
             # Under FSDP every process must take part in every forward: one that has no batch left repeats the last.
             index, has_own = min(begin + ranks.rank, count - 1), begin + ranks.rank < count
             batch = batches.micro_batch(0, index)

@@ -33,7 +33,7 @@ def parse_address(text: str) -> Address:
     if not sign or "/" in step:
         return Address(text)
     if not step.isdigit():
-        raise InputError(f"{text}: behind @ stands a step, such as {store}@500.")
+        raise InputError(f"{_shown(text)}: behind @ stands a step, such as {_shown(store + '@500')}.")
     return Address(store, int(step))
 
 
@@ -44,6 +44,8 @@ def open_store(address: str, section: PublishSection | None = None) -> Store:
         InputError: no such kind of store, an address that is not whole, or a package that is not installed.
     """
     section = section or PublishSection()
+    if _shown(address) != address:
+        raise InputError(f"{_shown(address)}: an address holds no credentials. They come from the environment.")
     if address.startswith("s3://"):
         from lugha.checkpoints.stores.s3 import S3Store
 
@@ -57,3 +59,10 @@ def open_store(address: str, section: PublishSection | None = None) -> Store:
     from lugha.checkpoints.stores.folder import FolderStore
 
     return FolderStore(Path(address))
+
+
+def _shown(address: str) -> str:
+    """An address for a message: what stands before an @ of its first part may be a secret."""
+    scheme, sign, rest = address.partition("://")
+    first, slash, path = rest.partition("/")
+    return f"{scheme}://***@{first.rpartition('@')[2]}{slash}{path}" if sign and "@" in first else address
