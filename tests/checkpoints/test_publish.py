@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lugha.checkpoints.publish import AlteredError, marker_for, promotion_for, publish
+from lugha.checkpoints.marker import marker_for, promotion_for
+from lugha.checkpoints.publish import AlteredError, publish
 from lugha.checkpoints.stores.folder import FolderStore
 from lugha.checkpoints.stores.protocol import MARKER, MissingError, Store, StoreError
 from lugha.errors import InputError
@@ -50,6 +51,7 @@ def test_the_marker_names_the_manifest(folder: Path) -> None:
     content = (folder / "manifest.json").read_bytes()
     size = sum(len(c) for c in content_of(500).values())
     assert marker.pop("verified").startswith("20")
+    assert len(marker.pop("seal")) == 64
     assert marker == {"manifest_sha256": hashlib.sha256(content).hexdigest(), "run": RUN, "step": 500, "bytes": size}
     assert json.loads(promotion_for("r/step-1", content))["name"] == "r/step-1"
     with pytest.raises(InputError, match="manifest"):

@@ -9,6 +9,8 @@ The server itself runs nothing: a fork of a process whose threads run would not 
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import json
 import os
 import signal
@@ -109,7 +111,12 @@ def _serve() -> None:
             text = answer.read()
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         outcome = {"code": 137 if status == -signal.SIGKILL else status, "operations": 0, "kinds": [], "weights": None}
-        outcome |= {"error": None} | (json.loads(text) if text else {})
+        killed = status == -signal.SIGKILL  # perhaps in the middle of its answer
+        outcome |= {"error": None} | (json.loads(text) if text and not killed else {})
+        for module in outcome.pop("modules", []):  # what a training imports as it goes: the next one finds it there
+            if module not in sys.modules:
+                with contextlib.suppress(ImportError):
+                    importlib.import_module(module)
         sys.stdout.write(json.dumps(outcome) + "\n")
         sys.stdout.flush()
 
@@ -141,7 +148,7 @@ def _work(order: dict[str, Any], writing: int) -> None:
         found["error"], code = str(error), error.exit_code
     except BaseException:
         found["error"], code = traceback.format_exc(), 1
-    found |= {"operations": points.count, "kinds": points.kinds}
+    found |= {"operations": points.count, "kinds": points.kinds, "modules": sorted(sys.modules)}
     with os.fdopen(writing, "w") as answer:
         answer.write(json.dumps(found))
     os._exit(code)

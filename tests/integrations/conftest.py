@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.integrations.scripts import ScriptServer
+from tests.integrations.user_scripts import stock, weights
 from tests.servers.hub import MiniHub
 from tests.servers.rclone import RcloneS3
 
@@ -72,3 +73,9 @@ def repository(hub: MiniHub) -> Repository:
 def bucket(s3: RcloneS3) -> Path:
     """The folder of a new bucket."""
     return s3.path(s3.bucket(f"bucket-{secrets.token_hex(3)}"), "")
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(scripts: ScriptServer, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Weights of a stock training of twelve steps that nothing disturbs, without any evaluation."""
+    return weights(scripts.run(stock(), tmp_path_factory.mktemp("stock")).text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from lugha.checkpoints.stores.protocol import StoreError
 from lugha.errors import InputError, InterruptedRunError, RefusedError
 from lugha.integrations import trainer_resume
 from lugha.integrations.trainer_folder import folder_of, seal, verify_folder
-from lugha.integrations.trainer_resume import Found, asked, at, check_same, newest
+from lugha.integrations.trainer_resume import Found, at, check_same, newest
 from lugha.recipe import PublishSection
 from tests.checkpoints.memory_store import MemoryStore, fail_on
 
@@ -64,14 +65,18 @@ def test_a_first_start_finds_nothing_and_makes_the_place(tmp_path: Path) -> None
 
 def test_the_newest_of_all_places_is_fetched_and_the_same_is_not(tmp_path: Path, store: FolderStore) -> None:
     out = tmp_path / "out"
-    checkpoint(out, 500)
     put(store, tmp_path / "a", 500)
+    shutil.copytree(tmp_path / "a" / RUN / "checkpoint-500", folder_of(out, 500))
+    (folder_of(out, 500) / "mine").touch()
     search = Search(out, store)
     found = search()
-    assert found and (found.folder, found.source) == (folder_of(out, 500), None)
+    assert found and found.folder == folder_of(out, 500)
+    assert (found.folder / "mine").is_file()
+    assert [copy.step for copy in found.copies] == [500]
     put(store, tmp_path / "b", 1000)
     found = search()
-    assert found and found.source and found.is_newest
+    assert found and found.is_newest
+    assert [copy.step for copy in found.copies] == [1000]
     assert verify_folder(folder_of(out, 1000)) == found.manifest
     assert {path.name for path in out.iterdir()} == {"checkpoint-500", "checkpoint-1000", "lugha"}
     assert search.runs == {RUN}
@@ -127,14 +132,6 @@ def test_a_store_that_does_not_answer_is_not_taken_for_an_empty_one(tmp_path: Pa
     dead.before = fail_on("entries", StoreError("403 Forbidden", permanent=True))
     with pytest.raises(RefusedError, match="403 Forbidden"):
         search()
-
-
-def test_other_errors_are_not_tried_again() -> None:
-    def wrong() -> None:
-        raise InputError("wrong")
-
-    with pytest.raises(InputError):
-        asked(wrong, lambda line: None)
 
 
 def test_what_is_named_is_taken_from_where_it_is(tmp_path: Path, store: FolderStore) -> None:

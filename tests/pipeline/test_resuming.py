@@ -1,4 +1,4 @@
-"""Which run goes on and from which checkpoint: every case of the table, in front of real folders and a store with faults."""
+"""Which run goes on and from which checkpoint, of all there are: real folders, and a store with faults."""
 
 from __future__ import annotations
 
@@ -6,100 +6,26 @@ import json
 import random
 import shutil
 from collections import Counter
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from lugha.checkpoints.backoff import Backoff
 from lugha.checkpoints.format import verify_checkpoint
 from lugha.checkpoints.publish import publish
 from lugha.checkpoints.published import list_published
 from lugha.checkpoints.retention import prune_store
-from lugha.checkpoints.stores.folder import FolderStore
-from lugha.checkpoints.stores.protocol import MARKER, Store, StoreError
+from lugha.checkpoints.stores.protocol import MARKER, StoreError
 from lugha.errors import InputError, InterruptedRunError, RefusedError
-from lugha.pipeline import reaching, resume_from, resuming
-from lugha.pipeline.candidates import Start
-from lugha.pipeline.resuming import choose_start
-from lugha.recipe import CheckpointsSection, Recipe, load_recipe
+from lugha.recipe import CheckpointsSection
 from lugha.runs.files import sha256_file, write_json
-from lugha.runs.folder import RunFolder, read_jsonl, split_run_id
+from lugha.runs.folder import read_jsonl, split_run_id
 from lugha.runs.ledger import Ledger
 from lugha.runs.manifest import MANIFEST
 from tests.checkpoints.memory_store import MemoryStore, ReplacingStore, fail_on
 from tests.checkpoints.small import RUN, content_of, small_checkpoint
 from tests.checkpoints.test_restore import damage
+from tests.pipeline.resuming_world import OLDER, OTHERS, WorldOf, picked, world_of
 
-OLDER = "small-20261119T104210Z-ffff"
-OTHERS = {"train.lr": "0.02"}  # `depends_on` of a run with other values; small checkpoints have none
-
-
-class World:
-    """A machine with a runs folder, and a recipe called `small` with some stores."""
-
-    def __init__(self, folder: Path, *stores: Store) -> None:
-        self.root = folder / "runs"
-        self.stores = {store.address: store for store in stores}
-        self.recipe: Recipe = load_recipe(
-            "swahili-debug", ["name=small", f"run.root={self.root}", f"publish.stores={json.dumps([*self.stores])}"]
-        )
-        self.said: list[str] = []
-
-    def start(self, resume: str | None = "auto", *, anew: bool = False, ours: dict[str, str] | None = None) -> Start:
-        self.said.clear()
-        return choose_start(self.recipe, ours or {}, resume=resume, anew=anew, say=self.said.append)
-
-    def local(self, *steps: int, run: str = RUN, values: dict[str, str] | None = None) -> RunFolder:
-        folder = RunFolder(self.root / run)
-        folder.checkpoints.mkdir(parents=True, exist_ok=True)
-        write_json(folder.path / "run.json", {"depends_on": values or {}})
-        for step in steps:
-            small_checkpoint(folder.checkpoints, step, run=run)
-        return folder
-
-    def published(self, store: Store, *steps: int, run: str = RUN, mark: bool = True) -> list[str]:
-        names = []
-        for step in steps:
-            names.append(store.name_for(run, step))
-            publish(store, names[-1], small_checkpoint(self.root.parent / "elsewhere" / run, step, run=run))
-            if not mark:
-                store.unmark(names[-1])
-        return names
-
-    def wipe(self) -> None:
-        shutil.rmtree(self.root, ignore_errors=True)
-
-
-@pytest.fixture
-def world_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., World]:
-    """Makes a world whose addresses lead to these stores; what fails for now is tried again at once."""
-    monkeypatch.setattr(reaching, "PAUSES", Backoff(first=0.0, cap=0.0))
-
-    def make(*stores: Store) -> World:
-        world = World(tmp_path, *stores)
-
-        def open_store(address: str, section: object = None) -> Store:
-            return world.stores[address] if address in world.stores else FolderStore(Path(address))
-
-        for module in (resuming, resume_from):
-            monkeypatch.setattr(module, "open_store", open_store)
-        return world
-
-    return make
-
-
-WorldOf = Callable[..., World]
-
-
-def picked(start: Start) -> tuple[str, int]:
-    """(run, step) that goes on; step 0: from the beginning. What is found must be whole and in the run's folder."""
-    if start.found is None:
-        return start.run.id, 0
-    assert start.found.folder.parent == start.run.checkpoints
-    assert verify_checkpoint(start.found.folder) == start.found.manifest
-    assert json.loads((start.run.path / "run.json").read_text()) == {"depends_on": {}}
-    return start.run.id, start.found.manifest.step
+__all__ = ["world_of"]  # a fixture
 
 
 # A first start, and this disk alone.
@@ -412,129 +338,6 @@ def test_a_repository_with_another_run_is_refused_to_a_new_one(world_of: WorldOf
         world.start(None, ours=OTHERS)
     assert list(world.root.glob("*")) == []
     assert picked(world.start()) == (RUN, 5)
-
-
-# What a person names.
-
-
-def test_a_run_folder_or_a_checkpoint_by_its_path(world_of: WorldOf, monkeypatch: pytest.MonkeyPatch) -> None:
-    world = world_of()
-    run = world.local(1, 2, 3)
-    for path in (run.path, run.checkpoints):
-        assert picked(world.start(str(path))) == (RUN, 3)
-    assert picked(world.start(str(run.checkpoints / "step-00000002"))) == (RUN, 2)
-    monkeypatch.chdir(run.checkpoints)
-    assert picked(world.start("step-00000001")) == (RUN, 1)
-    assert picked(world.start(".")) == (RUN, 3)
-    monkeypatch.chdir(run.path)
-    assert picked(world.start(".")) == (RUN, 3)
-    assert picked(world.start("checkpoints/step-00000002")) == (RUN, 2)
-    (run.checkpoints / "step-00000002" / "model.safetensors").unlink()
-    with pytest.raises(InputError, match="step-00000002/model.safetensors: missing"):
-        world.start(str(run.checkpoints / "step-00000002"))
-    for place in (run.path, run.checkpoints / "step-00000003"):
-        with pytest.raises(RefusedError, match="train.lr"):
-            world.start(str(place), ours=OTHERS)
-    assert picked(world.start(str(world.local(run=OLDER).path))) == (OLDER, 0)
-
-
-def test_a_store_by_its_address_with_and_without_a_step(world_of: WorldOf) -> None:
-    store = MemoryStore()
-    world = world_of(store)
-    world.published(store, 500, 1000, 1500)
-    world.published(store, 9000, run=OLDER)
-    assert picked(world.start("s3://memory/runs@1000")) == (RUN, 1000)
-    assert picked(world.start("s3://memory/runs")) == (RUN, 1500)
-    assert picked(world.start("s3://memory/runs@9000")) == (OLDER, 9000)
-    with pytest.raises(
-        InputError, match="no step 1400 there. Nearest: s3://memory/runs@1500. There are 500, 1000, 1500, 9000"
-    ):
-        world.start("s3://memory/runs@1400")
-    with pytest.raises(InputError, match="behind @ stands a step"):
-        world.start("s3://memory/runs@last")
-    with pytest.raises(RefusedError, match=r"s3://memory/runs/.*step-00001500.*the recipe's train.lr"):
-        world.start("s3://memory/runs", ours=OTHERS)
-    store.operations.clear()
-    assert picked(world.start("s3://memory/runs@500")) == (RUN, 500)
-    store.operations.clear()
-    world.start("s3://memory/runs@500")
-    assert {o.file for o in store.operations if o.kind == "read"} == {MANIFEST, MARKER}  # it is here: nothing is fetched
-
-
-def test_a_step_that_is_not_marked_but_right_may_be_named(world_of: WorldOf) -> None:
-    store = MemoryStore()
-    world = world_of(store)
-    (name,) = world.published(store, 9, mark=False)
-    world.published(store, 3)
-    assert picked(world.start("s3://memory/runs")) == (RUN, 3)
-    assert picked(world.start("s3://memory/runs@9")) == (RUN, 9)
-    assert any("not verified there, but all its bytes are right" in line for line in world.said)
-    world.wipe()
-    store.objects[name]["model.safetensors"] = bytes(3500)
-    with pytest.raises(InputError, match="step 9 is damaged"):
-        world.start("s3://memory/runs@9")
-
-
-def test_of_a_named_step_the_marked_copy_is_preferred(world_of: WorldOf) -> None:
-    store = MemoryStore()
-    world = world_of(store)
-    (bad,) = world.published(store, 9, mark=False)
-    store.objects[bad]["model.safetensors"] = bytes(3500)
-    world.published(store, 9)
-    assert picked(world.start("s3://memory/runs@9")) == (RUN, 9)
-
-
-def test_an_empty_store_of_the_recipe_is_a_first_start_and_any_other_an_error(world_of: WorldOf, tmp_path: Path) -> None:
-    world = world_of(MemoryStore())
-    assert picked(world.start("s3://memory/runs"))[1] == 0
-    assert world.said == ["s3://memory/runs: nothing there yet, a new run begins"]
-    with pytest.raises(InputError, match="no checkpoint here"):
-        world.start("s3://memory/runs@500")
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="empty: no checkpoint here"):
-        world.start(str(tmp_path / "empty"))
-    with pytest.raises(InputError, match="no such run folder, checkpoint or store"):
-        world.start(str(tmp_path / "none"))
-
-
-def test_a_folder_that_is_a_store(world_of: WorldOf, tmp_path: Path) -> None:
-    world = world_of()
-    (tmp_path / "drive").mkdir()
-    drive = FolderStore(tmp_path / "drive")
-    names = world.published(drive, 1, 2)
-    assert picked(world.start(str(tmp_path / "drive"))) == (RUN, 2)
-    world.wipe()
-    assert picked(world.start(f"{tmp_path / 'drive'}@1")) == (RUN, 1)
-    world.wipe()
-    assert picked(world.start(str(tmp_path / "drive" / RUN))) == (RUN, 2)  # the part of one run
-    world.wipe()
-    assert picked(world.start(str(tmp_path / "drive" / names[0]))) == (RUN, 1)  # one checkpoint of it
-    assert {p.name for p in (tmp_path / "drive" / RUN).iterdir()} == {name.rpartition("/")[2] for name in names}
-    mine = World(tmp_path, drive)  # as the recipe's own store
-    world.stores = mine.stores
-    world.recipe = mine.recipe
-    world.wipe()
-    assert picked(world.start()) == (RUN, 2)
-
-
-def test_a_checkpoint_that_was_pulled_by_hand(world_of: WorldOf, tmp_path: Path) -> None:
-    world = world_of()
-    pulled = small_checkpoint(tmp_path / "pulled", 7)
-    assert picked(world.start(str(pulled))) == (RUN, 7)
-    assert verify_checkpoint(pulled).step == 7
-    with pytest.raises(RefusedError, match="train.lr"):
-        world.start(str(pulled), ours=OTHERS)
-    world.wipe()
-    (pulled / "model.safetensors").unlink()
-    with pytest.raises(InputError, match="damaged"):
-        world.start(str(pulled))
-    with pytest.raises(InputError, match="which is no run of `lugha train`"):
-        world.start(str(small_checkpoint(tmp_path / "pulled", 8, run="../x")))
-
-
-def test_to_begin_anew_and_to_go_on_contradict(world_of: WorldOf) -> None:
-    with pytest.raises(InputError, match="Give one of the two"):
-        world_of().start("runs/x", anew=True)
 
 
 def test_random_damages_here_and_in_a_store_at_once(world_of: WorldOf) -> None:

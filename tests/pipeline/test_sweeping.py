@@ -135,7 +135,7 @@ def test_more_seeds_add_to_the_same_sweep(rates: tuple[Path, Sweep, list[str]]) 
 
 
 def test_batches_of_any_size_see_the_same_tokens(tmp_path: Path) -> None:
-    path = written(tmp_path, "train.warmup_steps=3")
+    path = written(tmp_path, "train.warmup_steps=3", f"publish.stores=[{tmp_path / 'store'}]")
     found, _ = run_sweep(path, "train.micro_batch=1,2", "train.accumulation=1,2", seeds=1, tokens=2000)
     by_batch = {(r.values["train.micro_batch"], r.values["train.accumulation"]): r for r in found.rows}
     per_step = by_batch[2, 2].tokens / by_batch[2, 2].steps
@@ -143,10 +143,11 @@ def test_batches_of_any_size_see_the_same_tokens(tmp_path: Path) -> None:
     for (rows, accumulation), row in by_batch.items():
         assert abs(row.tokens - 2000) <= per_step * rows * accumulation / 4 / 2 + 1
         run = next(r.run for r in found.runs if r.variant == row.variant)
-        trained = load_recipe(Path(found.folder).parents[1] / str(run) / "recipe.yaml").train
+        recipe = load_recipe(Path(found.folder).parents[1] / str(run) / "recipe.yaml")
+        trained = recipe.train
         assert trained.steps == row.steps
         assert trained.warmup_steps == min(3, row.steps // 10)
-        assert trained.keep == 2
+        assert (recipe.checkpoints.keep_newest, recipe.publish.stores) == (2, [])
     swept, _ = run_sweep(path, "train.warmup_steps=0,5", seeds=1, tokens=1000)
     warmups = [
         load_recipe(Path(found.folder).parents[1] / str(r.run) / "recipe.yaml").train.warmup_steps for r in swept.runs

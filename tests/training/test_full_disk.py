@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import os
 import subprocess
 import threading
 import time
@@ -19,6 +20,8 @@ from lugha.recipe import CheckpointsSection
 from lugha.runs.folder import new_run, read_jsonl
 from tests.training.test_stop import SETTINGS, Forward, changed, go_on, lines, signalled
 from tests.worlds import World
+
+PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.fixture
@@ -36,7 +39,10 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(disk: Path) -> None:
-    """Not a byte is left."""
+    """Not a byte is left, nor in the last page of a log (empty lines there mean nothing)."""
+    for log in disk.glob("*/metrics.jsonl"):
+        with log.open("ab") as stream:
+            stream.write(b"\n" * (-stream.tell() % PAGE))
     with (disk / "ballast").open("ab", buffering=0) as ballast:
         for size in (1 << 16, 1 << 8, 1):
             with contextlib.suppress(OSError):
@@ -85,7 +91,7 @@ def test_where_nobody_makes_room_the_last_good_checkpoint_is_left(
     recipe = recipe.model_copy(update={"checkpoints": CheckpointsSection(disk_wait="0.3s")})
     run, forward = new_run(disk, "tiny"), Forward(monkeypatch)
     forward.then(30, lambda: fill(disk))  # in step 4
-    with pytest.raises(InterruptedRunError, match="No space left on the disk while writing .*(metrics|step-00000006)"):
+    with pytest.raises(InterruptedRunError, match="No space left on the disk while writing .*metrics.jsonl"):
         go_on(documents, recipe, run)
     assert [step for step, folder in list_checkpoints(run.checkpoints) if verify_checkpoint(folder)] == [3]
     (disk / "ballast").unlink()

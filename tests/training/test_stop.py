@@ -192,6 +192,18 @@ def test_killed_between_save_and_validation_the_validation_comes_first(
     assert sorted_lines(run) == sorted_lines(whole.run)
 
 
+def test_killed_before_the_first_save_it_begins_again_with_an_empty_log(
+    documents: World, whole: TrainResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, run, forward = changed(documents, **SETTINGS), new_run(tmp_path, "tiny"), Forward(monkeypatch)
+    forward.then(40, die)
+    with pytest.raises(DeathError):
+        go_on(documents, recipe, run)
+    assert lines(run) != []
+    go_on(documents, recipe, run)
+    assert lines(run) == lines(whole.run)
+
+
 def test_pairs_with_dropout_stop_as_well(pairs: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe, forward = changed(pairs, accumulation=4, steps=5, eval_every=2), Forward(monkeypatch, "seq2seq")
     whole = go_on(pairs, recipe, new_run(tmp_path / "whole", "tiny"))

@@ -17,7 +17,8 @@ from typing import Any
 
 from lugha.checkpoints.freshness import Freshness
 from lugha.checkpoints.jobs import Desk, Job, Promotion
-from lugha.checkpoints.publish import AlteredError, promotion_for, publish
+from lugha.checkpoints.marker import promotion_for
+from lugha.checkpoints.publish import AlteredError, publish
 from lugha.checkpoints.stores.protocol import Store, StoreError
 from lugha.checkpoints.trouble import Trouble, one_line
 from lugha.runs.ledger import Event

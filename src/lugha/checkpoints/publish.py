@@ -13,13 +13,12 @@ already (the process was killed before it could write that down) is only read ba
 
 from __future__ import annotations
 
-import datetime
 import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 from lugha.checkpoints.format import CheckpointManifest, unsealed
+from lugha.checkpoints.marker import is_marker_of, marker_for
 from lugha.checkpoints.stores.protocol import MARKER, MissingError, Store, StoreError
 from lugha.errors import InputError
 from lugha.runs.files import sha256_file
@@ -30,24 +29,6 @@ _MARKER_LIMIT = 1 << 20  # bytes; a marker is some hundred
 
 class AlteredError(InputError):
     """The local copy of a checkpoint is not what its manifest says: it cannot be published, now or later."""
-
-
-def marker_for(manifest_bytes: bytes) -> bytes:
-    """Content of the marker of a checkpoint, at this moment.
-
-    Raises:
-        InputError: the manifest is damaged.
-    """
-    return _json(_facts(manifest_bytes))
-
-
-def promotion_for(name: str, manifest_bytes: bytes) -> bytes:
-    """Content of `PROMOTED.json` of a run whose result is the folder `name`: the marker's facts and the name.
-
-    Raises:
-        InputError: the manifest is damaged.
-    """
-    return _json({"name": name, **_facts(manifest_bytes)})
 
 
 def manifest_bytes_of(folder: Path) -> bytes:
@@ -90,13 +71,13 @@ def publish(
     _check_sizes(folder, manifest)
 
     before = _read_small(store, name, MARKER)
-    if before is not None and _is_marker(before, content):
+    if before is not None and is_marker_of(content, before):
         if all(_difference(store, name, record, read) is None for record in records):
             return
         store.unmark(name)
     store.upload(name, folder, [record.path for record in records])
     sent()
-    if before is not None and not _is_marker(before, content):
+    if before is not None and not is_marker_of(content, before):
         # Where a name is used again (one folder for each step) the marker of the earlier checkpoint stays true until the
         # new files are there; most stores of this kind take it away with them.
         store.unmark(name)
@@ -161,15 +142,6 @@ def _difference(store: Store, name: str, record: FileRecord, read: Callable[[int
     return None if digest.hexdigest() == record.sha256 else "other bytes came back"
 
 
-def _is_marker(content: bytes, manifest_bytes: bytes) -> bool:
-    """Whether these bytes are the marker of this manifest, of whatever moment."""
-    try:
-        verified = json.loads(content)["verified"]
-    except (ValueError, KeyError, TypeError):
-        return False
-    return content == _json({**_facts(manifest_bytes), "verified": verified})
-
-
 def _read_small(store: Store, name: str, file: str) -> bytes | None:
     """A small file of a store; None where there is none."""
     content = b""
@@ -181,21 +153,6 @@ def _read_small(store: Store, name: str, file: str) -> bytes | None:
     except MissingError:
         return None
     return content
-
-
-def _facts(manifest_bytes: bytes) -> dict[str, str | int]:
-    manifest = unsealed(manifest_bytes, MANIFEST)
-    return {
-        "manifest_sha256": _digest(manifest_bytes),
-        "run": manifest.run,
-        "step": manifest.step,
-        "bytes": manifest.bytes,
-        "verified": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    }
-
-
-def _json(facts: dict[str, str | int]) -> bytes:
-    return (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def _digest(content: bytes) -> str:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lugha.checkpoints.format import CheckpointManifest, checkpoint_name, sealed, unsealed
+from lugha.checkpoints.marker import is_marker_of
 from lugha.checkpoints.place import partial_folder, put_in_place
 from lugha.checkpoints.restore import Verified
 from lugha.checkpoints.stores.protocol import MARKER, Entry, MissingError, Store, StoreError
@@ -200,26 +201,13 @@ def _trouble(store: Store, entry: Entry, manifest: CheckpointManifest, content: 
     """Why a folder with a sound manifest does not count."""
     if not entry.marked:
         return "not marked: its upload, or its reading back, did not end"
-    if not _is_marker_of(manifest, content, _read_small(store, entry.name, MARKER)):
+    if not is_marker_of(content, _read_small(store, entry.name, MARKER)):
         return f"{MARKER}: damaged, or of another manifest"
     for record in manifest.files:
         size = entry.files.get(record.path)
         if size != record.bytes:
             return f"{record.path}: " + ("missing" if size is None else f"{size:,} bytes instead of {record.bytes:,}")
     return None
-
-
-def _is_marker_of(manifest: CheckpointManifest, content: bytes, marker: bytes) -> bool:
-    """Whether every fact of a marker is that of the manifest; its time is a remark."""
-    try:
-        facts = json.loads(marker)
-        whole = marker == (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode()
-        datetime.datetime.fromisoformat(facts.pop("verified"))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return False
-    digest = hashlib.sha256(content).hexdigest()
-    right = {"manifest_sha256": digest, "run": manifest.run, "step": manifest.step, "bytes": manifest.bytes}
-    return whole and bool(facts == right)
 
 
 def _read_small(store: Store, name: str, file: str) -> bytes:

@@ -12,19 +12,17 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
-from lugha.checkpoints.backoff import Backoff
 from lugha.checkpoints.format import CheckpointManifest, differing
 from lugha.checkpoints.place import put_in_place
 from lugha.checkpoints.published import Published, list_published, pull
+from lugha.checkpoints.reaching import reached
 from lugha.checkpoints.stores.open import is_store, open_store, parse_address
-from lugha.checkpoints.stores.protocol import Store, StoreError
-from lugha.errors import InputError, InterruptedRunError, RefusedError
+from lugha.checkpoints.stores.protocol import Store
+from lugha.errors import InputError, RefusedError
 from lugha.integrations.trainer_folder import (
     FORMAT,
     folder_of,
@@ -41,10 +39,7 @@ from lugha.runs.manifest import MANIFEST
 RUNS = "lugha"  # folder of the runs' own records, below output_dir
 _TRAINER_STATE = "trainer_state.json"  # Trainer writes it last
 
-_ATTEMPTS, _PAUSES = 5, Backoff(first=1.0, cap=15.0)  # a person waits
-
 Say = Callable[[str], None]
-Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -54,7 +49,7 @@ class Found:
     folder: Path
     manifest: CheckpointManifest
     is_newest: bool  # of its run, in the place where it was found: the run goes on. From an older one a new run branches off
-    source: Published | None = None  # where it was fetched from
+    copies: tuple[Published, ...] = ()  # the same, verified, in the stores that were looked at
 
 
 @dataclass(frozen=True)
@@ -83,11 +78,11 @@ class _Candidate:
         if isinstance(self.place, Path):
             return Found(self.place, verify_folder(self.place), is_newest=True)
         folder = folder_of(output_dir, self.manifest.step)
-        fetched = asked(functools.partial(pull, self.place, output_dir / RUNS / "pulled"), say)
+        fetched = reached(functools.partial(pull, self.place, output_dir / RUNS / "pulled"), say=say)
         put_in_place(fetched.folder, folder)
         with contextlib.suppress(OSError):  # it may hold what a killed process left
             fetched.folder.parent.rmdir()
-        return Found(folder, fetched.manifest, is_newest=True, source=self.place)
+        return Found(folder, fetched.manifest, is_newest=True)
 
 
 def newest(
@@ -106,8 +101,8 @@ def newest(
     candidates = _on_disk(output_dir, say)
     damaged = 0
     for store in stores:
-        asked(functools.partial(store.prepare, private=private), say)
-        for one in asked(functools.partial(list_published, store), say):
+        reached(functools.partial(store.prepare, private=private), say=say)
+        for one in reached(functools.partial(list_published, store), say=say):
             if not _is_of(one, name):
                 continue
             if one.manifest is not None and one.verified:
@@ -116,6 +111,8 @@ def newest(
                 damaged += 1
                 say(f"{one.place}: {one.trouble}. Passed over.")
     found, _ = _first_whole(candidates, output_dir, say)
+    if found is not None:
+        found = dataclasses.replace(found, copies=_copies(found, candidates))
     if found is None and (candidates or damaged):
         raise InputError(
             f"{output_dir} and its stores: all {len(candidates) + damaged} checkpoints of {name} are damaged. "
@@ -147,7 +144,7 @@ def at(where: str, output_dir: Path, *, section: PublishSection, say: Say) -> Fo
         store = open_store(address.store, section)
         around = [
             _Candidate(one.manifest, one)
-            for one in asked(functools.partial(list_published, store), say)
+            for one in reached(functools.partial(list_published, store), say=say)
             if one.manifest is not None and one.manifest.format == FORMAT and one.verified
         ]
         step = address.step
@@ -156,7 +153,7 @@ def at(where: str, output_dir: Path, *, section: PublishSection, say: Say) -> Fo
     if found is None:
         raise InputError(f"{where}: no whole checkpoint of Trainer here.")
     newer = [c for c in around if c not in passed_over and c.is_behind(found.manifest)]
-    return dataclasses.replace(found, is_newest=not newer)
+    return dataclasses.replace(found, is_newest=not newer, copies=_copies(found, around))
 
 
 def check_same(ours: Mapping[str, str], found: Found, allowed: Sequence[str]) -> list[str]:
@@ -174,28 +171,6 @@ def check_same(ours: Mapping[str, str], found: Found, allowed: Sequence[str]) ->
             f"say that it is meant (allow_changed={refused!r}), or begin another run (name=...)."
         )
     return names
-
-
-def asked(work: Callable[[], Answer], say: Say) -> Answer:
-    """What a store answers, asked again where it fails for now; a store that cannot be asked is never taken for an empty one.
-
-    Raises:
-        RefusedError: it will not answer until somebody changes something.
-        InterruptedRunError: it did not answer in several attempts.
-    """
-    for attempt in range(1, _ATTEMPTS + 1):
-        try:
-            return work()
-        except StoreError as error:
-            if error.permanent:
-                raise RefusedError(str(error)) from error
-            if attempt == _ATTEMPTS:
-                raise InterruptedRunError(
-                    f"{error} Tried {_ATTEMPTS} times; run the same script again when the store answers."
-                ) from error
-            say(f"{error} Trying again.")
-            time.sleep(_PAUSES.pause(attempt))
-    raise AssertionError("the last attempt returns or raises")
 
 
 def _short(value: str | None) -> str:
@@ -234,6 +209,10 @@ def _first_whole(candidates: Sequence[_Candidate], output_dir: Path, say: Say) -
             say(f"{error} Passed over.")
             passed_over.append(candidate)
     return None, passed_over
+
+
+def _copies(found: Found, candidates: Sequence[_Candidate]) -> tuple[Published, ...]:
+    return tuple(c.place for c in candidates if isinstance(c.place, Published) and c.manifest == found.manifest)
 
 
 def _refuse_strangers(output_dir: Path) -> None:

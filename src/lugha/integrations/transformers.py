@@ -141,7 +141,7 @@ class DurableCheckpoints(TrainerCallback):  # type: ignore[misc]
             if changed:
                 self._say(f"changed, as allowed: {', '.join(changed)}.")
         self._found = found
-        return dataclasses.replace(found, source=None) if found else None
+        return dataclasses.replace(found, copies=()) if found else None
 
     # Hooks of Trainer, in the order in which it calls them.
 

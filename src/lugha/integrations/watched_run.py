@@ -16,7 +16,6 @@ from pathlib import Path
 
 from lugha.checkpoints.canary import check_store
 from lugha.checkpoints.format import CheckpointManifest, sealed
-from lugha.checkpoints.published import Published
 from lugha.checkpoints.publisher import Publisher
 from lugha.checkpoints.stores.protocol import Store
 from lugha.integrations.trainer_folder import folder_of, rotate, seal, settle
@@ -127,15 +126,22 @@ def watched_run(
             check_store(store, run=run.id, private=section.private, say=say)
         ledger, status = Ledger(run.ledger), RunStatus(run)
         status.note("running")
-        if found is not None and found.source is not None:
-            _note_verified(ledger, found.source, found.manifest)
+        if found is not None:
+            _note_copies(ledger, found)
         with Publisher(run, section, stores, ledger=ledger, status=status) as publisher:
             parent = sha256_of(found.manifest) if found else None
+            if found is not None and found.is_newest:
+                # The process before was perhaps killed when it had sealed it and not yet begun to send it.
+                publisher.submit(found.folder, give_up=lambda: True)
             yield WatchedRun(run, output_dir, ledger, status, publisher, depends_on, parent)
 
 
-def _note_verified(ledger: Ledger, source: Published, manifest: CheckpointManifest) -> None:
-    """On an empty machine nobody knows what the store has; of this one it is known, every byte of it was read."""
-    address, digest = source.store.address, sha256_of(manifest)
-    if ledger.name_of(digest, address) is None:
-        ledger.write("verified", store=address, step=manifest.step, name=source.name, bytes=manifest.bytes, manifest=digest)
+def _note_copies(ledger: Ledger, found: Found) -> None:
+    """On an empty machine nobody knows what the stores have; of this checkpoint it is known, they were just asked."""
+    manifest, digest = found.manifest, sha256_of(found.manifest)
+    for copy in found.copies:
+        address = copy.store.address
+        if ledger.name_of(digest, address) is None:
+            ledger.write(
+                "verified", store=address, step=manifest.step, name=copy.name, bytes=manifest.bytes, manifest=digest
+            )

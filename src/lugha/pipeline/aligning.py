@@ -158,6 +158,7 @@ def aligned_recipe(
         "examples": examples,
         "model": model | {"base": str(start)},
         "train": before.train.model_dump(mode="json") | learning,
+        "publish": before.publish.for_another_run(road).model_dump(mode="json"),
         "evaluate.metrics": ["generation"],
     }
     ours = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in sections.items()]

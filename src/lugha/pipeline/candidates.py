@@ -17,10 +17,10 @@ from typing import Any
 from lugha.checkpoints.format import FORMAT, METRICS, list_checkpoints, verify_checkpoint
 from lugha.checkpoints.policy import step_in
 from lugha.checkpoints.published import Published, list_published, pull
+from lugha.checkpoints.reaching import reached
 from lugha.checkpoints.restore import Verified
 from lugha.checkpoints.stores.protocol import Store
 from lugha.errors import InputError
-from lugha.pipeline.reaching import reached
 from lugha.recipe import Recipe
 from lugha.runs.files import fsync_folder, write_bytes, write_json
 from lugha.runs.folder import RunFolder, read_jsonl

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lugha.checkpoints.format import checkpoint_name, read_manifest_of, sealed, verify_files
+from lugha.checkpoints.marker import promotion_for
 from lugha.checkpoints.policy import Decision
-from lugha.checkpoints.publish import promotion_for
 from lugha.checkpoints.published import Published, check_published, pull
+from lugha.checkpoints.reaching import reached
 from lugha.checkpoints.restore import Verified, find_checkpoint
 from lugha.checkpoints.retention import prune_local, prune_store
 from lugha.checkpoints.stores.open import open_store
@@ -22,7 +23,6 @@ from lugha.errors import InputError
 from lugha.pipeline.candidates import final_checkpoint
 from lugha.pipeline.checkpoint_places import Here, There, place_at
 from lugha.pipeline.checkpoints import best_in, published_at
-from lugha.pipeline.reaching import reached
 from lugha.recipe import CheckpointsSection, Recipe, load_recipe
 from lugha.runs.folder import RunFolder, run_order, split_run_id
 from lugha.runs.ledger import Ledger

@@ -18,10 +18,10 @@ from pathlib import Path
 from lugha.checkpoints.format import METRICS, CheckpointManifest, read_manifest_of, verify_files
 from lugha.checkpoints.policy import best_of, step_in
 from lugha.checkpoints.published import Published, blocks_of, check_published, list_published, no_such_step
+from lugha.checkpoints.reaching import reached
 from lugha.checkpoints.retention import best_step, final_name, verified_stores
 from lugha.errors import InputError
 from lugha.pipeline.checkpoint_places import Here, There, place_at
-from lugha.pipeline.reaching import reached
 from lugha.runs.folder import RunFolder, run_order
 
 Say = Callable[[str], None]

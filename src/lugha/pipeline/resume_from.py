@@ -18,6 +18,7 @@ from pathlib import Path
 
 from lugha.checkpoints.format import FORMAT, checkpoint_name, read_manifest_of, verify_checkpoint
 from lugha.checkpoints.published import Published, list_published, no_such_step
+from lugha.checkpoints.reaching import reached
 from lugha.checkpoints.restore import Verified, check_same_run, find_checkpoint, refuse_other_values
 from lugha.checkpoints.stores.folder import FolderStore
 from lugha.checkpoints.stores.open import Address, is_store, open_store, parse_address
@@ -34,7 +35,6 @@ from lugha.pipeline.candidates import (
     there,
     values_of,
 )
-from lugha.pipeline.reaching import reached
 from lugha.pipeline.reconciling import reconcile
 from lugha.recipe import Recipe
 from lugha.runs.folder import RunFolder, run_order, split_run_id

@@ -151,7 +151,11 @@ def _fitted(variant: Variant, prepared: Prepared, budget: int) -> tuple[Planned,
     )
     batches = data.validation.micro_batches(0)
     fixed = {"steps": steps, "epochs": None, "warmup_steps": warmup, "eval_every": steps, "eval_batches": batches}
-    recipe = recipe.model_copy(update={"train": train.model_copy(update=fixed | {"keep": _KEEP})})
+    kept = recipe.checkpoints.model_copy(update={"keep_newest": _KEEP, "keep_every": None, "keep_best": False})
+    # Its runs are for comparison and go nowhere: a Hub repository holds one run alone.
+    nowhere = recipe.publish.model_copy(update={"stores": []})
+    changes = {"train": train.model_copy(update=fixed), "checkpoints": kept, "publish": nowhere}
+    recipe = recipe.model_copy(update=changes)
     depends_on = open_run_data(recipe, prepared.tokens, prepared.tokenizer, prepared.base).depends_on
     factor, text = _measured_on(recipe, prepared, data)
     return Planned(variant, recipe, prepared, per_step, batches, factor, text), sha256_json(depends_on)

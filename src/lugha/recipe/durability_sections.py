@@ -113,6 +113,11 @@ class PublishSection(Section):
             raise ValueError("stop_unverified_age is shorter than max_unverified_age: the run would stop before it warns")
         return self
 
+    def for_another_run(self, name: str) -> PublishSection:
+        """The same for a run that follows from this one: a Hub repository holds one run, so that gets a folder of its own."""
+        stores = [f"{store.rstrip('/')}/{name}" if store.startswith("hf://") else store for store in self.stores]
+        return self.model_copy(update={"stores": stores})
+
     @property
     def stop_age(self) -> float:
         """Seconds after which a run without a newly verified checkpoint stops."""

@@ -140,6 +140,8 @@ def train(
                 state = load_into(resume.folder, model, optimiser, load_weights)
                 if ranks.first:
                     recall(run, resume.folder, state.step)
+            elif run.metrics.is_file():
+                run.forget_after(0)  # of an attempt that ended before its first save
         scaler = loss_scaler(compute, state)
 
         if ranks.first:
@@ -168,13 +170,17 @@ def train(
         def save() -> None:
             saves.save(model, optimiser, state.model_copy(update=log.unlogged()))
 
+        def write(log_line: Callable[..., None], *given: object, **figures: object) -> None:
+            """Let the first process write a line of a log; where its disk is full, all wait for it, and stop if it does."""
+            on_first_rank(functools.partial(saves.patiently, log_line, *given, **figures))
+
         def held_out() -> None:
             """Measure the validation split where it is time, and log it."""
             if validation is None or (state.step % section.eval_every and state.step < section.steps):
                 return
             figures = validate(cost_of, road, validation, section.eval_batches, compute, ranks, watch.check)
+            write(run.log_metrics, kind="validation", step=state.step, **figures)
             if ranks.first:
-                saves.patiently(run.log_metrics, kind="validation", step=state.step, **figures)
                 line.say(f"step {state.step:,}: validation loss {figures['loss']:.4f} nats/{road.unit[:-1]}")
 
         spread.train()
@@ -230,16 +236,14 @@ def train(
                     }
                 )
                 if skipped:
-                    saves.patiently(run.log_event, "skipped", step=state.step, loss_scale=state.loss_scale)
+                    write(run.log_event, "skipped", step=state.step, loss_scale=state.loss_scale)
                     _check_loss_scale(state, saves.newest)
                 last = state.step == section.steps
                 log.add(sums, units, seconds)
-                if ranks.first and (state.step % section.log_every == 0 or last or state.step == 1):
+                if state.step % section.log_every == 0 or last or state.step == 1:
                     left = seconds_left(state.step - before, section.steps - before, time.monotonic() - started)
                     fp16 = {"loss_scale": state.loss_scale, "skipped": state.skipped} if scaler.is_enabled() else {}
-                    saves.patiently(
-                        log.write, state, section.steps, left, lr=lr, grad_norm=grad_norm, step_seconds=seconds, **fp16
-                    )
+                    write(log.write, state, section.steps, left, lr=lr, grad_norm=grad_norm, step_seconds=seconds, **fp16)
 
                 if last or total([ranks.first and saves.due(state.step)])[0]:
                     save()
