@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from lugha.checkpoints import reaching
+from lugha.checkpoints.backoff import Backoff
 from lugha.checkpoints.publish import publish
 from lugha.checkpoints.stores.folder import FolderStore
 from lugha.checkpoints.stores.protocol import StoreError
 from lugha.errors import InputError, InterruptedRunError, RefusedError
-from lugha.integrations import trainer_resume
 from lugha.integrations.trainer_folder import folder_of, seal, verify_folder
 from lugha.integrations.trainer_resume import Found, at, check_same, newest
 from lugha.recipe import PublishSection
@@ -121,7 +122,7 @@ def test_where_everything_is_damaged_nothing_begins_anew(tmp_path: Path, store: 
 
 
 def test_a_store_that_does_not_answer_is_not_taken_for_an_empty_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trainer_resume.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(reaching, "PAUSES", Backoff(first=0.0, cap=0.0))
     dead = MemoryStore()
     dead.before = fail_on("entries", StoreError("503 Slow Down", permanent=False))
     search = Search(tmp_path / "out", dead)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import shutil
 from collections import Counter
@@ -17,11 +16,11 @@ from lugha.checkpoints.stores.protocol import MARKER, StoreError
 from lugha.errors import InputError, InterruptedRunError, RefusedError
 from lugha.recipe import CheckpointsSection
 from lugha.runs.files import sha256_file, write_json
-from lugha.runs.folder import read_jsonl, split_run_id
+from lugha.runs.folder import split_run_id
 from lugha.runs.ledger import Ledger
 from lugha.runs.manifest import MANIFEST
 from tests.checkpoints.memory_store import MemoryStore, ReplacingStore, fail_on
-from tests.checkpoints.small import RUN, content_of, small_checkpoint
+from tests.checkpoints.small import RUN, small_checkpoint
 from tests.checkpoints.test_restore import damage
 from tests.pipeline.resuming_world import OLDER, OTHERS, WorldOf, picked, world_of
 
@@ -256,23 +255,6 @@ def test_a_store_that_fails_while_it_is_fetched_from(world_of: WorldOf) -> None:
     assert list((world.root / RUN / "checkpoints").iterdir()) == []
     weights_are_cut(2)
     assert picked(world.start()) == (RUN, 5)
-
-
-def test_metrics_come_back_with_the_checkpoint(world_of: WorldOf) -> None:
-    store = MemoryStore()
-    world = world_of(store)
-    lines = [{"kind": "train", "step": step, "loss": 1.0 / step} for step in range(1, 6)]
-    metrics = "".join(json.dumps(line) + "\n" for line in lines)
-    made = small_checkpoint(world.root.parent / "e", 5, files=content_of(5) | {"metrics.jsonl": metrics.encode()})
-    publish(store, store.name_for(RUN, 5), made)
-    start = world.start()
-    assert picked(start) == (RUN, 5)
-    assert read_jsonl(start.run.metrics) == lines
-    start.run.metrics.unlink()  # killed between the rename of the checkpoint and this
-    assert read_jsonl(world.start().run.metrics) == lines
-    start.run.log_metrics(kind="train", step=6, loss=0.1)  # its own reach further: they stay
-    world.start()
-    assert [line["step"] for line in read_jsonl(start.run.metrics)] == [1, 2, 3, 4, 5, 6]
 
 
 def test_the_ledger_says_what_the_stores_hold(world_of: WorldOf) -> None:

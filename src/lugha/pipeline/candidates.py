@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lugha.checkpoints.format import FORMAT, METRICS, list_checkpoints, verify_checkpoint
+from lugha.checkpoints.format import FORMAT, list_checkpoints, verify_checkpoint
 from lugha.checkpoints.policy import step_in
 from lugha.checkpoints.published import Published, list_published, pull
 from lugha.checkpoints.reaching import reached
@@ -22,8 +22,8 @@ from lugha.checkpoints.restore import Verified
 from lugha.checkpoints.stores.protocol import Store
 from lugha.errors import InputError
 from lugha.recipe import Recipe
-from lugha.runs.files import fsync_folder, write_bytes, write_json
-from lugha.runs.folder import RunFolder, read_jsonl
+from lugha.runs.files import fsync_folder, write_json
+from lugha.runs.folder import RunFolder
 
 Say = Callable[[str], None]
 Values = Mapping[str, str]  # what the weights of a run are a function of: `depends_on`
@@ -117,16 +117,11 @@ def _taken(run: RunFolder, depends_on: Values, place: Path | Published, say: Say
         InputError: a byte of it is wrong.
     """
     if isinstance(place, Path):
-        found = Verified(place, verify_checkpoint(place))
-        with run.lock():
-            put_back_metrics(run, found.folder)
-        return found
+        return Verified(place, verify_checkpoint(place))
     make_folder(run, depends_on)
     with run.lock():
         say(f"{place.place}: fetching step {place.step:,}, {place.bytes / 1e6:,.1f} MB")
-        found = reached(lambda: pull(place, run.checkpoints), say=say)
-        put_back_metrics(run, found.folder)
-    return found
+        return reached(lambda: pull(place, run.checkpoints), say=say)
 
 
 def final_checkpoint(run: RunFolder) -> Verified | None:
@@ -159,14 +154,3 @@ def values_of(run: RunFolder) -> dict[str, str] | None:
         return dict(record["depends_on"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def put_back_metrics(run: RunFolder, checkpoint: Path) -> None:
-    """Give a run the metrics that its checkpoint carries, where its own do not reach so far: its machine may have been lost."""
-    carried = checkpoint / METRICS
-    if carried.is_file() and _last_step(carried) > _last_step(run.metrics):
-        write_bytes(run.metrics, carried.read_bytes())
-
-
-def _last_step(metrics: Path) -> int:
-    return max((int(line.get("step", 0)) for line in read_jsonl(metrics)), default=-1)

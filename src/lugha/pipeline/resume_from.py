@@ -31,7 +31,6 @@ from lugha.pipeline.candidates import (
     first_sound,
     is_same,
     list_own,
-    put_back_metrics,
     there,
     values_of,
 )
@@ -73,9 +72,6 @@ def _from_run(run: RunFolder, depends_on: Values, say: Say) -> Start:
     if values is None:
         raise InputError(f"{run.path}: no checkpoint here, and no record of what the run depends on.")
     refuse_other_values(depends_on, values, str(found.folder if found else run.path))
-    if found:
-        with run.lock():
-            put_back_metrics(run, found.folder)
     return Start(run, found)
 
 
