@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,11 +17,12 @@ from pathlib import Path
 
 import pytest
 
-from lugha.runs.folder import find_runs
+from lugha.runs.folder import find_runs, read_jsonl
 from tests.cli.conftest import Lugha, lugha
+from tests.servers.rclone import RcloneS3, point_client_at, rclone_s3
 from tests.worlds import sentences
 
-__all__ = ["lugha"]  # the fixture
+__all__ = ["lugha", "rclone_s3"]  # fixtures
 ROOT = Path(__file__).parents[1]
 SHORT_DECODER = ["--set", "train.steps=12", "--set", "train.accumulation=1", "--set", "evaluate.max_new_tokens=8"]
 SHORT_DEMO = ["--set", "corpus.demo_pairs=700", "--set", "train.steps=40", "--set", "evaluate.max_rows=10"]
@@ -54,6 +56,9 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run_command(command: str, lugha: Lugha) -> None:
     words = shlex.split(command)
+    if words == ["rm", "-rf", "runs"]:
+        shutil.rmtree("runs")
+        return
     if words[0] == "torchrun":
         started = [sys.executable, "-m", "torch.distributed.run", "--standalone", *words[1:]]
         done = subprocess.run(
@@ -117,6 +122,22 @@ def test_every_command_of_the_roads(workplace: Path, lugha: Lugha) -> None:
 
 
 @pytest.mark.slow
+def test_every_command_of_durability(
+    workplace: Path, lugha: Lugha, rclone_s3: RcloneS3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rclone_s3.bucket("lugha")
+    point_client_at(rclone_s3.environment, monkeypatch)
+    commands = list(bash_blocks((ROOT / "docs" / "durability.md").read_text(encoding="utf-8")))
+    assert len(commands) > 6
+    for command in commands:
+        run_command(command, lugha)
+    (run,) = find_runs(Path("runs"), "swahili-debug-tiny")
+    events = [(line["event"], line.get("step")) for line in read_jsonl(run.path / "events.jsonl")]
+    assert events[0] == ("resumed", 30)  # of the machine that was wiped
+    assert list((workplace / "pulled").glob("step-*/model.safetensors"))
+
+
+@pytest.mark.slow
 def test_the_python_of_the_readme(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.S)
     assert blocks
@@ -135,7 +156,7 @@ def test_files_that_the_docs_name_exist() -> None:
 def test_every_verb_stands_in_the_docs() -> None:
     from tests.cli.test_main import VERBS
 
-    pages = (ROOT / "README.md", ROOT / "docs" / "commands.md", ROOT / "docs" / "roads.md")
+    pages = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("commands", "roads", "durability")))
     text = "".join(page.read_text(encoding="utf-8") for page in pages)
     for verb in VERBS:
         assert f"lugha {verb}" in text or verb == "demo", verb
