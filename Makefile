@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+WORKERS ?= 2
 TORCH  := $(shell grep '^torch==' constraints.txt)
 
 .PHONY: venv demo test sweep lint check bench clean
@@ -28,7 +29,7 @@ lint: venv
 
 test: lint
 	@echo "lugha: pytest"
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 # Every operation of save, publish, restore and prune, where `make test` tries a part of them.
 sweep: venv

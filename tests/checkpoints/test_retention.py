@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from lugha.checkpoints.format import list_checkpoints, verify_checkpoint
-from lugha.checkpoints.publish import promotion_for, publish
+from lugha.checkpoints.marker import promotion_for
+from lugha.checkpoints.publish import publish
 from lugha.checkpoints.published import list_published
 from lugha.checkpoints.retention import (
     best_step,

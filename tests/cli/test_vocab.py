@@ -44,7 +44,7 @@ def test_extend_by_name_and_from_a_text(base: Path, text: Path, tmp_path: Path) 
     details = json.loads(answer.stdout)
     assert [t["token"] for t in details["tokens"]] == ["efi_Latn", "ṅ", "ọ", "ụ"]
     assert details["load_test"]["tied"] is True
-    shown = lugha(*words, "-o", tmp_path / "shown").stdout
+    shown = " ".join(lugha(*words, "-o", tmp_path / "shown").stdout.split())  # a long path wraps the title
     assert "3 new tokens" in shown and "efi_Latn" in shown and "tied as before" in shown
 
 

@@ -33,7 +33,7 @@ from tests.servers.hub import MiniHub, point_client_at
 from tests.servers.rclone import RcloneS3
 from tests.worlds import World, documents_world
 
-POINTS = {"folder": 60, "s3": 60, "hub": 40}  # of each store in `make test`
+POINTS = {"folder": 80, "s3": 45, "hub": 40}  # of each store in `make test`
 RESTORE, RESTORES = 60, 12  # operations in which a restore surely is over, and how many of them are tried
 KILLS = 6  # by kill -9, of each store
 TRAIN = {"steps": 10, "save_every": 2, "eval_every": 100, "log_every": 5}

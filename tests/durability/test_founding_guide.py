@@ -86,7 +86,7 @@ def _transformers_opens_each(folders: list[str]) -> None:
     weights = set()
     for folder in folders:
         model = AutoModelForCausalLM.from_pretrained(REPO, subfolder=folder)
-        weights.add(float(model.get_input_embeddings().weight.double().sum()))
+        weights.add(float(model.get_input_embeddings().weight.detach().double().sum()))
     assert len(weights) == len(folders)
 
 
