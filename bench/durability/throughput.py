@@ -1,72 +1,70 @@
-"""What publishing costs the training: throughput with a save every 60 s to a slow store against the same run without saves.
+"""What publishing costs the training: throughput while a checkpoint is on its way to a slow store, and while none is, in one run.
 
-    python -m bench.durability.throughput [--rounds 3] [--minutes 3] [--interval 60s] [--megabytes-per-second 5]
+    python -m bench.durability.throughput [--minutes 6] [--interval 100s] [--megabytes-per-second 5]
 
-Runs of a model of ten million parameters (a checkpoint of 120 MB) come in turns: without saves, and with a save at every interval
-that goes to an S3 server (`rclone serve s3`) behind a line of that speed, both ways, so that it is being sent or read back for
-most of the time. Seconds a step are those between the first and the last step that is logged, less what the loop waited for the
-local saves. Training has one thread; the server and the line are other processes, on the other core.
+A model of ten million parameters (a checkpoint of 122 MB) trains with a save at every interval. Each goes to an S3 server
+(`rclone serve s3`) behind a line of that speed, both ways: about 50 s of sending and reading back, then a stretch without. Time
+of a step is that between two lines of the log, so that all waiting of the loop is in it, less what the local save took. Stretches
+alternate, because two runs one after the other differ by more than the effect on a machine that others use.
 
-The limit: within 2 % of the run without saves.
+The limit: within 2 %. With a save every 60 s a checkpoint is on its way nearly all the time, so the ratio of the two kinds of
+steps is what such a run loses at most. Training has one thread; the server and the line are processes on the other core.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
+import math
 import os
 import signal
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from bench.training.step_time import TEN_MILLION, made_text, prepare, recipe_for
 from tests.servers.faults import FaultyLine
 from tests.servers.rclone import RcloneS3
 
-from lugha.recipe import Recipe, dump_recipe
+from lugha.recipe import dump_recipe
 from lugha.recipe.durations import parse_duration
-from lugha.runs.folder import find_runs, read_jsonl
+from lugha.runs.folder import RunFolder, find_runs, read_jsonl
+
+WARM_UP = 5  # steps
 
 
-def seconds_per_step(recipe: Recipe, folder: Path, minutes: float, environment: dict[str, str]) -> tuple[float, int, float]:
-    """Train for some minutes in a process of its own.
-
-    Returns:
-        Seconds a step without the local saves, saves, and the share of the time in which a checkpoint was on its way.
-    """
-    file = folder / f"{recipe.name}.yaml"
-    file.write_text(dump_recipe(recipe), encoding="utf-8")
-    command = [sys.executable, "-m", "lugha", "train", "--config", str(file), "--new"]
-    command += ["--tokens", str(folder / "tokens"), "--tokenizer", str(folder / "tokenizer")]
-    with subprocess.Popen(command, env=os.environ | environment, stderr=subprocess.DEVNULL) as process:
-        try:
-            process.wait(timeout=minutes * 60)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-    run = find_runs(recipe.run.root, recipe.name)[0]
-    steps = [line for line in read_jsonl(run.metrics) if line["kind"] == "train"][1:]
-    first, last = steps[0], steps[-1]
-    lines = [line for line in read_jsonl(run.ledger) if first["time"] < line["time"] < last["time"]]
-    saved = [line["seconds"] for line in lines if line["event"] == "saved"]
-    on_its_way = sum(line["seconds"] for line in lines if line["event"] == "verified")
-    wall = last["time"] - first["time"]
-    return (wall - sum(saved)) / (last["step"] - first["step"]), len(saved), on_its_way / wall
+def seconds_of_steps(run: RunFolder) -> tuple[list[float], list[float], list[float]]:
+    """Seconds of each step while nothing is on its way and while a checkpoint is; and of each local save."""
+    lines = [line for line in read_jsonl(run.metrics) if line["kind"] == "train"][WARM_UP:]
+    ledger = read_jsonl(run.ledger)
+    begun = [line["time"] for line in ledger if line["event"] == "queued"]
+    ended = [line["time"] for line in ledger if line["event"] == "verified"]
+    ways = list(zip(begun, [*ended, *[lines[-1]["time"]] * (len(begun) - len(ended))], strict=True))
+    saves = [(line["time"], line["seconds"]) for line in ledger if line["event"] == "saved"]
+    idle, busy = [], []
+    for before, line in itertools.pairwise(lines):
+        start, end = before["time"], line["time"]
+        seconds = end - start - sum(s for at, s in saves if start < at <= end)
+        if any(a <= start and end <= b for a, b in ways):
+            busy.append(seconds)
+        elif not any(a < end and start < b for a, b in ways):
+            idle.append(seconds)
+    return idle, busy, [seconds for _, seconds in saves]
 
 
 def main() -> None:
-    """Print one line for each round, and the ratio."""
+    """Print both times of a step, and the ratio."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--minutes", type=float, default=3)
-    parser.add_argument("--interval", default="60s")
+    parser.add_argument("--minutes", type=float, default=6)
+    parser.add_argument("--interval", default="100s")
     parser.add_argument("--megabytes-per-second", type=float, default=5.0)
     parser.add_argument("--line", help=argparse.SUPPRESS)  # the slow line's own process
     options = parser.parse_args()
     if options.line:
         _be_the_line(options.line, options.megabytes_per_second)
-    ratios = []
     with tempfile.TemporaryDirectory() as place, RcloneS3(Path(place) / "s3") as server:
         server.bucket("bench")
         folder = Path(place)
@@ -74,35 +72,38 @@ def main() -> None:
         text = folder / "text.txt"
         text.write_text("\n".join(made_text(40_000)), encoding="utf-8")
         prepare(text, folder, base)
-        train = base.train.model_copy(update={"save_every": None, "log_every": 1, "eval_every": 10**6, "threads": 1})
-        base = base.model_copy(update={"train": train})
+        train_values = {"save_every": None, "log_every": 1, "eval_every": 10**6, "threads": 1, "accumulation": 1}
+        base = base.model_copy(update={"train": base.train.model_copy(update=train_values)})
         line = [sys.executable, "-m", "bench.durability.throughput", "--line", server.endpoint]
         line += ["--megabytes-per-second", str(options.megabytes_per_second)]
         with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as slow:
             assert slow.stdout is not None
             environment = {**server.environment, "AWS_ENDPOINT_URL": slow.stdout.readline().strip(), "OMP_NUM_THREADS": "1"}
-            often = {"interval": parse_duration(options.interval), "keep_newest": 2}
-            publishing = base.model_copy(
+            recipe = base.model_copy(
                 update={
-                    "name": "publishing",
-                    "checkpoints": base.checkpoints.model_copy(update=often),
+                    "checkpoints": base.checkpoints.model_copy(
+                        update={"interval": parse_duration(options.interval), "keep_newest": 2}
+                    ),
                     "publish": base.publish.model_copy(update={"stores": ["s3://bench/throughput"]}),
                 }
             )
-            never = base.checkpoints.model_copy(update={"interval": 1e9})
-            alone = base.model_copy(update={"name": "alone", "checkpoints": never})
-            for number in range(options.rounds):
-                bare, _, _ = seconds_per_step(alone, folder, options.minutes, environment)
-                with_saves, saves, busy = seconds_per_step(publishing, folder, options.minutes, environment)
-                ratios.append(bare / with_saves)
-                print(
-                    f"round {number + 1}: {bare:.4f} s/step without saves, {with_saves:.4f} with {saves} saves, a checkpoint "
-                    f"on its way {busy:.0%} of the time: throughput {ratios[-1]:.4f}, load {os.getloadavg()[0]:.1f}",
-                    flush=True,
-                )
+            file = folder / "publishing.yaml"
+            file.write_text(dump_recipe(recipe), encoding="utf-8")
+            command = [sys.executable, "-m", "lugha", "train", "--config", str(file)]
+            command += ["--tokens", str(folder / "tokens"), "--tokenizer", str(folder / "tokenizer")]
+            with subprocess.Popen(command, env=os.environ | environment, stderr=subprocess.DEVNULL) as process:
+                time.sleep(options.minutes * 60)
+                process.kill()
             slow.kill()
-    spread = f"{min(ratios):.4f} to {max(ratios):.4f}"
-    print(f"throughput with saves / without: {statistics.median(ratios):.4f} ({spread}, {len(ratios)} rounds)")
+        idle, busy, saves = seconds_of_steps(find_runs(recipe.run.root, recipe.name)[0])
+    means = [statistics.fmean(seconds) for seconds in (idle, busy)]
+    medians = [statistics.median(seconds) for seconds in (idle, busy)]
+    error = math.hypot(*(statistics.stdev(s) / len(s) ** 0.5 / statistics.fmean(s) for s in (idle, busy)))
+    print(f"{len(idle)} steps alone: mean {means[0]:.4f} s, median {medians[0]:.4f}; load {os.getloadavg()[0]:.1f}")
+    print(f"{len(busy)} steps while a checkpoint is on its way: mean {means[1]:.4f} s, median {medians[1]:.4f}")
+    print(f"local saves: {', '.join(f'{s:.2f}' for s in saves)} s")
+    print(f"throughput while publishing / alone: {means[0] / means[1]:.4f} +- {2 * error:.4f} (2 standard errors), ", end="")
+    print(f"by medians {medians[0] / medians[1]:.4f}")
 
 
 def _be_the_line(endpoint: str, megabytes_per_second: float) -> None:
