@@ -24,6 +24,7 @@ from lugha.runs.rates import format_duration
 
 _IMPORTED = time.monotonic()
 _MARGIN_SHARE, _LEAST_MARGIN, _MOST_MARGIN = 0.02, 2.0, 300.0
+_SHORT_SHARE, _SHORT_MARGIN = 0.05, 5.0  # a process takes a second or more to end, on a busy machine longer
 _UNMEASURED_SHARE, _MOST_UNMEASURED = 0.1, 1800.0
 _MOST_RESERVED = 0.5  # of the allotted time: with less than half of it to work in a run would not go on at all
 
@@ -44,8 +45,9 @@ class Deadline:
 
     @property
     def margin(self) -> float:
-        """Seconds kept free at the end for what cannot be measured: 2 % of all, at least 2 s, at most 5 min."""
-        return min(_MOST_MARGIN, max(_LEAST_MARGIN, _MARGIN_SHARE * self.allotted))
+        """Seconds kept free at the end for what cannot be measured: 2 % of all, 5 s where that is 5 % or less, 2 s to 5 min."""
+        exit_and_wait = max(_LEAST_MARGIN, min(_SHORT_MARGIN, _SHORT_SHARE * self.allotted))
+        return min(_MOST_MARGIN, max(exit_and_wait, _MARGIN_SHARE * self.allotted))
 
 
 def deadline_of(section: RunSection) -> Deadline | None:

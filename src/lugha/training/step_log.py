@@ -63,7 +63,7 @@ class StepLog:
             )
         )
         self._sums, self._units, self._seconds = {}, 0, 0.0
-        if time.monotonic() - self._noted_at >= _NOTE_SECONDS:
+        if time.monotonic() - self._noted_at >= _NOTE_SECONDS or state.step == steps:
             self._noted_at = time.monotonic()
             self._status.note("running", step=state.step, steps=steps, loss=means["loss"], left_seconds=round(left_seconds))
 
