@@ -77,7 +77,9 @@ def test_what_is_over_or_too_near_is_refused() -> None:
         deadline_of(RunSection(deadline=in_seconds(1.5)))
 
 
-@pytest.mark.parametrize(("allotted", "margin"), [(10, 2), (60, 3), (100, 5), (200, 5), (600, 12), (3600, 72), (15_000, 300), (600_000, 300)])
+@pytest.mark.parametrize(
+    ("allotted", "margin"), [(10, 2), (60, 3), (100, 5), (200, 5), (600, 12), (3600, 72), (15_000, 300), (600_000, 300)]
+)
 def test_the_margin(allotted: float, margin: float) -> None:
     assert of(allotted).margin == pytest.approx(margin)
 
